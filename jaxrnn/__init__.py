@@ -1,0 +1,54 @@
+"""Recurrent networks as pure functions in JAX. The names below are the whole public surface.
+
+They are loaded at first use, so that `jaxrnn --help` need not wait a second for jax.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jaxrnn.cells import CELLS, elman, gru, lstm
+    from jaxrnn.layers import batch_major, bidirectional, dense, dropout, embed, last, residual, stack
+    from jaxrnn.masks import length_mask
+    from jaxrnn.methods import METHODS
+    from jaxrnn.policy import Policy
+    from jaxrnn.types import Cell, Gated, Layer, Spec
+    from jaxrnn.unrolling import unroll
+
+__all__ = [
+    "CELLS",
+    "METHODS",
+    "Cell",
+    "Gated",
+    "Layer",
+    "Policy",
+    "Spec",
+    "batch_major",
+    "bidirectional",
+    "dense",
+    "dropout",
+    "elman",
+    "embed",
+    "gru",
+    "last",
+    "length_mask",
+    "lstm",
+    "residual",
+    "stack",
+    "unroll",
+]
+
+_HOMES = ("cells", "layers", "masks", "methods", "policy", "types", "unrolling")
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        for home in _HOMES:
+            module = importlib.import_module(f"jaxrnn.{home}")
+            if hasattr(module, name):
+                return getattr(module, name)
+    raise AttributeError(f"module 'jaxrnn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,21 @@
+"""The cells, a file each. CELLS has a row for every published form, called as CELLS[name](n_in, n)."""
+
+from collections.abc import Callable
+from functools import partial
+
+from jaxrnn.cells.elman import elman
+from jaxrnn.cells.gru import gru
+from jaxrnn.cells.lstm import lstm
+from jaxrnn.types import Cell
+
+CELLS: dict[str, Callable[..., Cell]] = {
+    "elman": elman,
+    "lstm": lstm,
+    "lstm_diagonal": partial(lstm, peepholes="diagonal"),
+    "lstm_full": partial(lstm, peepholes="full"),
+    "gru": gru,
+    "gru_before": partial(gru, form="before"),
+    "gru_article": partial(gru, form="article"),
+}
+
+__all__ = ["CELLS", "elman", "gru", "lstm"]

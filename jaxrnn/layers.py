@@ -1,0 +1,223 @@
+"""Layers made of layers, and the layers that know no time."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from jaxrnn import checks, initializers
+from jaxrnn.masks import zeroed
+from jaxrnn.policy import Policy
+from jaxrnn.types import Carry, Layer, Params, spec
+
+
+class Directions(NamedTuple):
+    """The params or carries of a bidirectional layer."""
+
+    forward: Any
+    backward: Any
+
+
+class Dense(NamedTuple):
+    w: Float[Array, "n_in n"]
+    b: Float[Array, "n"]
+
+
+class Embedding(NamedTuple):
+    w: Float[Array, "vocab n"]
+
+
+def stack(*layers: Layer) -> Layer:
+    """One layer after another; params and carry are tuples with an entry a layer. Mask and reset go to each."""
+    if not layers:
+        raise ValueError("stack: no layers given, wanted at least one")
+    for position, layer in enumerate(layers):
+        _is_layer("stack", f"layer {position}", layer)
+
+    def init(key: PRNGKeyArray) -> Params:
+        keys = jax.random.split(key, len(layers))
+        return tuple(layer.init(key) for layer, key in zip(layers, keys, strict=True))
+
+    def carry(batch_shape: tuple[int, ...], params: Params | None = None) -> Carry:
+        parts = (None,) * len(layers) if params is None else params
+        return tuple(layer.carry(batch_shape, part) for layer, part in zip(layers, parts, strict=True))
+
+    def apply(params: Params, carry: Carry, xs: Array, *, key=None, mask=None, reset=None) -> tuple[Carry, Array]:
+        _has_parts("stack", "params", params, len(layers))
+        _has_parts("stack", "carry", carry, len(layers))
+        keys = _keys("stack", key, len(layers))
+        after = []
+        for layer, p, c, k in zip(layers, params, carry, keys, strict=True):
+            c, xs = layer.apply(p, c, xs, key=k, mask=mask, reset=reset)
+            after.append(c)
+        return tuple(after), xs
+
+    return Layer(init, carry, apply, spec("stack", *layers))
+
+
+def bidirectional(forward: Layer, backward: Layer) -> Layer:
+    """Both directions over the same xs, ys joined along the features (Schuster & Paliwal 1997).
+
+    `backward` is built with reverse=True: bidirectional(unroll(a), unroll(b, reverse=True)).
+    """
+    _is_layer("bidirectional", "forward", forward)
+    _is_layer("bidirectional", "backward", backward)
+    for name, layer, wanted in (("forward", forward, False), ("backward", backward, True)):
+        if layer.spec and layer.spec.name == "unroll" and dict(layer.spec.options)["reverse"] != wanted:
+            raise ValueError(
+                f"bidirectional: {name} was built with reverse={not wanted}, wanted unroll(cell, reverse={wanted})"
+            )
+
+    def init(key: PRNGKeyArray) -> Directions:
+        key_f, key_b = jax.random.split(key)
+        return Directions(forward.init(key_f), backward.init(key_b))
+
+    def carry(batch_shape: tuple[int, ...], params: Params | None = None) -> Directions:
+        f, b = (None, None) if params is None else params
+        return Directions(forward.carry(batch_shape, f), backward.carry(batch_shape, b))
+
+    def apply(params: Params, carry: Carry, xs: Array, *, key=None, mask=None, reset=None) -> tuple[Carry, Array]:
+        _has_parts("bidirectional", "params", params, 2)
+        _has_parts("bidirectional", "carry", carry, 2)
+        key_f, key_b = _keys("bidirectional", key, 2)
+        carry_f, ys_f = forward.apply(params[0], carry[0], xs, key=key_f, mask=mask, reset=reset)
+        carry_b, ys_b = backward.apply(params[1], carry[1], xs, key=key_b, mask=mask, reset=reset)
+        return Directions(carry_f, carry_b), jnp.concatenate([ys_f, ys_b], axis=-1)
+
+    return Layer(init, carry, apply, spec("bidirectional", forward, backward))
+
+
+def residual(layer: Layer) -> Layer:
+    """xs + layer(xs); the layer gives as many features as it takes (He et al. 2016)."""
+    _is_layer("residual", "layer", layer)
+
+    def apply(params: Params, carry: Carry, xs: Array, *, key=None, mask=None, reset=None) -> tuple[Carry, Array]:
+        carry, ys = layer.apply(params, carry, xs, key=key, mask=mask, reset=reset)
+        if ys.shape != xs.shape:
+            raise ValueError(
+                f"residual: the layer gives {checks.describe(ys)}, wanted the shape it takes, {list(xs.shape)}"
+            )
+        return carry, zeroed(xs, mask).astype(ys.dtype) + ys
+
+    return layer._replace(apply=apply, spec=spec("residual", layer))
+
+
+def last(layer: Layer) -> Layer:
+    """The layer's ys at the last unmasked step, [*batch, n]; zeros where a sequence has none.
+
+    A `dense` that should see the last state goes inside: last(stack(unroll(cell), dense(n, n_out))).
+    """
+    _is_layer("last", "layer", layer)
+
+    def apply(params: Params, carry: Carry, xs: Array, *, key=None, mask=None, reset=None) -> tuple[Carry, Array]:
+        carry, ys = layer.apply(params, carry, xs, key=key, mask=mask, reset=reset)
+        if ys.shape[0] == 0:
+            return carry, jnp.zeros(ys.shape[1:], ys.dtype)
+        if mask is None:
+            return carry, ys[-1]
+        where = ys.shape[0] - 1 - jnp.argmax(jnp.flip(mask, 0), axis=0)
+        where = where.reshape(1, *where.shape, *(1,) * (ys.ndim - mask.ndim))
+        return carry, zeroed(jnp.take_along_axis(ys, where, axis=0)[0], mask.any(axis=0))
+
+    return layer._replace(apply=apply, spec=spec("last", layer))
+
+
+def batch_major(layer: Layer) -> Layer:
+    """The layer with the batch before time: xs, mask, reset and ys are [B, T, ...]; the carry is left alone."""
+    _is_layer("batch_major", "layer", layer)
+
+    def swap(a: Array | None) -> Array | None:
+        return None if a is None else jnp.swapaxes(a, 0, 1)
+
+    def apply(params: Params, carry: Carry, xs: Array, *, key=None, mask=None, reset=None) -> tuple[Carry, Array]:
+        checks.array("batch_major", "x", xs, 2, "[B, T, ...]")
+        for name, a in (("mask", mask), ("reset", reset)):
+            checks.steps("batch_major", name, a, xs.shape[: getattr(a, "ndim", 2)])
+        carry, ys = layer.apply(params, carry, swap(xs), key=key, mask=swap(mask), reset=swap(reset))
+        return carry, jnp.swapaxes(ys, 0, 1)
+
+    return layer._replace(apply=apply, spec=spec("batch_major", layer))
+
+
+def dense(n_in: int, n: int, *, policy: Policy = Policy()) -> Layer:
+    """y_t = x_t w + b at every step, in the policy's accumulate dtype: logits meet the loss unrounded."""
+    checks.size("dense", n_in=n_in, n=n)
+
+    def init(key: PRNGKeyArray) -> Dense:
+        dtype = policy.param_dtype
+        return Dense(initializers.uniform(key, (n_in, n), n_in, dtype), jnp.zeros(n, dtype))
+
+    def f(params: Dense, xs: Array, key: PRNGKeyArray | None) -> Array:
+        checks.features("dense", xs, params.w.shape[0])
+        return policy.affine(xs, params.w, params.b)
+
+    return _timeless(init, f, features=1)._replace(spec=spec("dense", n_in=n_in, n=n, policy=policy))
+
+
+def embed(vocab: int, n: int, *, policy: Policy = Policy()) -> Layer:
+    """Row x_t of a [vocab, n] table for whole numbers xs [T, *batch] -> ys [T, *batch, n].
+
+    A number outside [0, vocab) gives NaN, which is seen, where clamping would give a neighbour's row, which is not.
+    """
+    checks.size("embed", vocab=vocab, n=n)
+
+    def init(key: PRNGKeyArray) -> Embedding:
+        return Embedding(jax.random.normal(key, (vocab, n), policy.param_dtype))
+
+    def f(params: Embedding, xs: Int[Array, "T *batch"], key: PRNGKeyArray | None) -> Array:
+        checks.array("embed", "x", xs, 1, "[T, *batch]")
+        if not jnp.issubdtype(xs.dtype, jnp.integer):
+            raise ValueError(f"embed: x is {checks.describe(xs)}, wanted whole numbers [T, *batch]")
+        rows = params.w.at[xs].get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
+        return policy.output(rows)
+
+    return _timeless(init, f, features=0)._replace(spec=spec("embed", vocab=vocab, n=n, policy=policy))
+
+
+def dropout(rate: float) -> Layer:
+    """Zero each feature with probability `rate` and scale the rest by 1 / (1 - rate); nothing without a key.
+
+    Srivastava et al. 2014; a fresh draw at every step, on the way between layers (Zaremba et al. 2014).
+    """
+    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < 1:
+        raise ValueError(f"dropout: rate is {rate!r}, wanted a number in [0, 1)")
+
+    def f(params: tuple[()], xs: Array, key: PRNGKeyArray | None) -> Array:
+        checks.floats("dropout", "x", xs, 2, "[T, *batch, n]")
+        if key is None or rate == 0:
+            return xs
+        kept = jax.random.bernoulli(key, 1 - rate, xs.shape)
+        return jnp.where(kept, xs / (1 - rate), jnp.zeros((), xs.dtype))
+
+    return _timeless(lambda key: (), f, features=1)._replace(spec=spec("dropout", rate=rate))
+
+
+def _timeless(init: Callable[..., Params], f: Callable[..., Array], features: int) -> Layer:
+    """A layer without a carry: ys = f(params, xs, key), zero where masked. xs has `features` axes past the batch."""
+
+    def apply(params: Params, carry: Carry, xs: Array, *, key=None, mask=None, reset=None) -> tuple[Carry, Array]:
+        checks.array("layer", "x", xs, 1, "[T, *batch, ...]")
+        checks.steps("layer", "mask", mask, xs.shape[: xs.ndim - features])
+        checks.key("layer", key)
+        return (), zeroed(f(params, zeroed(xs, mask), key), mask)
+
+    return Layer(init, lambda batch_shape, params=None: (), apply)
+
+
+def _keys(owner: str, key: PRNGKeyArray | None, n: int) -> Any:
+    checks.key(owner, key)
+    return (None,) * n if key is None else jax.random.split(key, n)
+
+
+def _is_layer(owner: str, name: str, value: Any) -> None:
+    if not isinstance(value, Layer):
+        hint = "; unroll(cell) makes one" if hasattr(value, "step") else ""
+        raise ValueError(f"{owner}: {name} is a {type(value).__name__}, wanted a Layer{hint}")
+
+
+def _has_parts(owner: str, name: str, value: Any, n: int) -> None:
+    if not isinstance(value, (tuple, list)) or len(value) != n:
+        came = f"{len(value)} entries" if isinstance(value, (tuple, list)) else repr(type(value).__name__)
+        raise ValueError(f"{owner}: {name} has {came}, wanted a tuple of {n}; layer.init and layer.carry make them")

@@ -1,0 +1,74 @@
+"""In which dtype each thing is kept and computed, and the one product that obeys it."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+from jaxtyping import Array
+
+
+def default_float() -> np.dtype:
+    """JAX's own default: float32, or float64 under jax_enable_x64."""
+    return jnp.zeros(()).dtype
+
+
+def promote(*dtypes: DTypeLike) -> np.dtype:
+    """The dtype that holds them all. Asked for by name here, so it may be asked under strict promotion."""
+    with jax.numpy_dtype_promotion("standard"):
+        return functools.reduce(jnp.promote_types, [jnp.dtype(d) for d in dtypes])
+
+
+@dataclasses.dataclass(frozen=True)
+class Policy:
+    """Dtypes of parameters, products, carry and sums; None leaves each to the rule beside it.
+
+    `Policy(compute=jnp.bfloat16)` is the usual mixed precision: float32 parameters, products of bfloat16
+    numbers summed in float32, a float32 carry, outputs in bfloat16.
+    """
+
+    param: DTypeLike | None = None  # JAX's default float
+    compute: DTypeLike | None = None  # what x and the parameters promote to
+    carry: DTypeLike | None = None  # the parameters' dtype, float32 at least
+    accumulate: DTypeLike | None = None  # the compute dtype, float32 at least
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            given = getattr(self, field.name)
+            if given is None:
+                continue
+            try:
+                dtype = jnp.dtype(given)
+            except TypeError:
+                dtype = None
+            if dtype is None or not jnp.issubdtype(dtype, jnp.floating):
+                raise ValueError(
+                    f"Policy: {field.name} is {given!r}, wanted a floating dtype such as jnp.bfloat16, or None"
+                )
+            object.__setattr__(self, field.name, dtype)
+
+    @property
+    def param_dtype(self) -> np.dtype:
+        return default_float() if self.param is None else jnp.dtype(self.param)
+
+    def carry_dtype(self, params: object = None) -> np.dtype:
+        if self.carry is not None:
+            return jnp.dtype(self.carry)
+        kept = [leaf.dtype for leaf in jax.tree.leaves(params)] or [self.param_dtype]
+        return promote(jnp.float32, *kept)
+
+    def dot(self, x: Array, w: Array) -> Array:
+        """x @ w with both in the compute dtype and sums in the accumulate dtype."""
+        compute = promote(x.dtype, w.dtype) if self.compute is None else self.compute
+        sums = promote(compute, jnp.float32) if self.accumulate is None else self.accumulate
+        return jnp.matmul(x.astype(compute), w.astype(compute), preferred_element_type=sums)
+
+    def affine(self, x: Array, w: Array, b: Array | None) -> Array:
+        """x @ w + b, in the dtype of the sums."""
+        y = self.dot(x, w)
+        return y if b is None else y + b.astype(y.dtype)
+
+    def output(self, y: Array) -> Array:
+        return y if self.compute is None else y.astype(self.compute)

@@ -1,0 +1,78 @@
+"""Two nouns: a Cell is what happens at one moment, a Layer what happens to a sequence.
+
+Both are tuples of pure functions. Arrays never hide in them: a function closes over Python numbers and
+functions only, and parameters and carries are pytrees that travel as arguments.
+"""
+
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple
+
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+Params = PyTree[Array]
+Carry = PyTree[Array]
+
+
+class Spec(NamedTuple):
+    """The call that made a cell or layer: read by messages and tools, never by the mathematics."""
+
+    name: str
+    options: tuple[tuple[str, Hashable], ...] = ()
+    children: tuple["Spec", ...] = ()
+
+
+def spec(name: str, *children: "Cell | Layer", **options: Hashable) -> Spec:
+    """The Spec of `name(*children, **options)`; a child made without one counts as `custom`."""
+    return Spec(name, tuple(options.items()), tuple(c.spec or Spec("custom") for c in children))
+
+
+class Keys(NamedTuple):
+    """Randomness for one sequence, split before any method cuts time, so that all draw the same noise."""
+
+    sequence: PRNGKeyArray
+    steps: PRNGKeyArray  # [T]
+
+
+class Gated(NamedTuple):
+    """A cell whose only product with the past is v = h @ product(params); the rest is elementwise.
+
+    gates(small, carry, u, v) -> (carry, y), with `small` the params less their matrices.
+    """
+
+    product: Callable[[Params], Array]
+    gates: Callable[[Params, Any, Array, Array], tuple[Any, Array]]
+
+
+class Cell(NamedTuple):
+    """What happens at one moment.
+
+    init(key) -> params
+    carry(batch_shape, params=None) -> carry     zeros, or the learned start that lives in params
+    project(params, xs, keys=None) -> us         the work on x that needs no past, for all moments at once
+    step(params, carry, u) -> (carry, y)         the recurrence
+    fast                                         what faster methods may use: None or Gated(...)
+    """
+
+    init: Callable[[PRNGKeyArray], Params]
+    carry: Callable[..., Carry]
+    project: Callable[..., PyTree[Array]]
+    step: Callable[[Params, Carry, PyTree[Array]], tuple[Carry, Array]]
+    fast: Gated | None = None
+    spec: Spec | None = None
+
+
+class Layer(NamedTuple):
+    """What happens to a sequence. Time is axis 0, features are last, any batch axes between.
+
+    init(key) -> params
+    carry(batch_shape, params=None) -> carry
+    apply(params, carry, xs, *, key=None, mask=None, reset=None) -> (carry, ys)
+
+    `key=None` means evaluation: no noise. `mask` [T, *batch] says which steps are real: any other holds the
+    carry, ignores its reset and gives zero. `reset` [T, *batch] says where the past ends: step t starts afresh.
+    """
+
+    init: Callable[[PRNGKeyArray], Params]
+    carry: Callable[..., Carry]
+    apply: Callable[..., tuple[Carry, Array]]
+    spec: Spec | None = None

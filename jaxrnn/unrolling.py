@@ -1,0 +1,112 @@
+"""The bridge from Cell to Layer: checks, keys, masks, resets and reversal, then a method."""
+
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from jaxrnn import checks
+from jaxrnn.gated import cast_like
+from jaxrnn.masks import choose, flip, reset_backwards, zeroed
+from jaxrnn.methods import METHODS, auto
+from jaxrnn.types import Carry, Cell, Keys, Layer, Params, spec
+
+
+class Inputs(NamedTuple):
+    """What a guarded cell reads along time."""
+
+    xs: Float[Array, "T *batch n_in"]
+    mask: Bool[Array, "T *batch"] | None
+    reset: Bool[Array, "T *batch"] | None
+
+
+def unroll(
+    cell: Cell, method: str = "auto", reverse: bool = False, checkpoint: int | Literal["sqrt"] | None = None
+) -> Layer:
+    """The Layer that runs `cell` along time: xs [T, *batch, n_in] -> ys [T, *batch, n].
+
+    method       a name of METHODS, or "auto"; all give the same values and gradients
+    reverse      read time from the end to the start; ys stay at their own times
+    checkpoint   keep the carry only every so many steps for the backward pass, and compute the rest again:
+                 a number of steps, or "sqrt" for sqrt(T); memory falls, time grows by one forward pass
+
+    Raises ValueError on an unknown method or checkpoint; `apply` raises it on arguments that do not fit.
+    """
+    name = cell.spec.name if cell.spec else "cell"
+    checks.choice(name, "method", method, ["auto", *METHODS])
+    if checkpoint is not None and checkpoint != "sqrt":
+        checks.size(name, checkpoint=checkpoint)
+    guarded = _guard(cell)
+    chosen = METHODS[auto(cell) if method == "auto" else method]
+
+    # Compiled once per Layer: eager calls would otherwise trace the loop anew each time (67 ms against 0.05).
+    @jax.jit
+    def run(params: Params, carry: Carry, inputs: Inputs, key: PRNGKeyArray | None) -> tuple[Carry, Array]:
+        _check(name, cell, params, carry, inputs.xs)
+        keys = _split(key, inputs.xs.shape[0])
+        carry, ys = chosen(guarded, params, carry, _backwards(inputs) if reverse else inputs, keys, checkpoint)
+        return carry, flip(ys) if reverse else ys
+
+    def start(batch_shape: tuple[int, ...], params: Params | None = None) -> Carry:
+        return cell.carry(checks.batch_shape(name, batch_shape), params)
+
+    def apply(
+        params: Params,
+        carry: Carry,
+        xs: Float[Array, "T *batch n_in"],
+        *,
+        key: PRNGKeyArray | None = None,
+        mask: Bool[Array, "T *batch"] | None = None,
+        reset: Bool[Array, "T *batch"] | None = None,
+    ) -> tuple[Carry, Float[Array, "T *batch n"]]:
+        checks.floats(name, "x", xs, 2, "[T, *batch, n_in]")
+        checks.steps(name, "mask", mask, xs.shape[:-1])
+        checks.steps(name, "reset", reset, xs.shape[:-1])
+        checks.key(name, key)
+        return run(params, carry, Inputs(xs, mask, reset), key)
+
+    made_by = spec("unroll", cell, method=method, reverse=reverse, checkpoint=checkpoint)
+    return Layer(cell.init, start, apply, made_by)
+
+
+def _check(name: str, cell: Cell, params: Params, carry: Carry, xs: Array) -> None:
+    """The params and the carry have the shapes that the cell itself would give them."""
+    wanted = jax.eval_shape(cell.init, jax.random.key(0))
+    checks.like(name, "params", params, wanted, "layer.init(key) makes them")
+    batch = xs.shape[1:-1]
+    wanted = jax.eval_shape(lambda params: cell.carry(batch, params), params)
+    checks.like(name, "carry", carry, wanted, f"layer.carry({batch}, params) makes one")
+
+
+def _split(key: PRNGKeyArray | None, T: int) -> Keys | None:
+    """The sequence key and the per-step keys, split here once, so that every method draws the same noise."""
+    if key is None:
+        return None
+    typed = key if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(key)
+    sequence, steps = jax.random.split(typed)
+    return Keys(sequence, jax.random.split(steps, T))
+
+
+def _backwards(inputs: Inputs) -> Inputs:
+    return Inputs(flip(inputs.xs), flip(inputs.mask), reset_backwards(inputs.reset))
+
+
+def _guard(cell: Cell) -> Cell:
+    """The cell with its mask and resets: it projects Inputs and steps over (u, mask, reset)."""
+
+    def project(params: Params, inputs: Inputs, keys: Keys | None = None) -> tuple[Any, Any, Any]:
+        return cell.project(params, zeroed(inputs.xs, inputs.mask), keys), inputs.mask, inputs.reset
+
+    def step(params: Params, carry: Carry, moment: tuple[Any, Any, Any]) -> tuple[Carry, Array]:
+        u, real, fresh = moment
+        before = carry
+        if fresh is not None:
+            start = cast_like(cell.carry(fresh.shape, params), carry)
+            before = jax.tree.map(lambda a, b: choose(fresh, a, b), start, carry)
+        after, y = cell.step(params, before, u)
+        if real is None:
+            return after, y
+        return jax.tree.map(lambda a, b: choose(real, a, b), after, carry), zeroed(y, real)
+
+    return cell._replace(project=project, step=step, fast=None)

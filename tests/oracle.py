@@ -1,0 +1,161 @@
+"""The cells again, in plain NumPy: what every method must agree with.
+
+One example and one step at a time, in float64, written from the equations and from nothing in jaxrnn.
+
+    elman          h' = tanh(x W_x + h W_h + b)                   Elman 1990
+    lstm           no peepholes                                   Hochreiter 1997, with f from Gers 2000
+    lstm_diagonal  a unit's gates see its own cell state          Gers 2002; Graves 2013, equations 7-11
+    lstm_full      a unit's gates see every unit's cell state     the article
+    gru            r after the product with W_hn                  cuDNN, PyTorch, Keras (reset_after)
+    gru_before     r before the product with W_hn                 Cho 2014, equations 5-8
+    gru_article    r on x's share of n, 1 - z on h's              the article
+
+x is [n_in], h and c are [n]; vectors are rows, so the products read x @ W. A step is
+`step(p, carry, x) -> (carry, y)` with carry (h,) or (h, c), and y is h. Gates lie side by side in the
+weights, in the order i, f, g, o for the LSTMs and r, z, n for the GRUs.
+
+The article is the text the library sets out from. The others:
+
+    Elman 1990         Finding structure in time
+    Hochreiter 1997    and Schmidhuber: Long short-term memory
+    Gers 2000          Schmidhuber and Cummins: Learning to forget
+    Gers 2002          Schraudolph and Schmidhuber: Learning precise timing with LSTM recurrent networks
+    Graves 2013        Generating sequences with recurrent neural networks, arXiv:1308.0850
+    Cho 2014           et al.: Learning phrase representations using RNN encoder-decoder, arXiv:1406.1078
+"""
+
+import numpy as np
+
+
+def s(a):
+    """The logistic sigmoid 1 / (1 + exp(-a)), as the tanh it equals, because exp overflows at a = -710."""
+    return (1 + np.tanh(a / 2)) / 2
+
+
+def elman(p, carry, x):
+    """h' = tanh(x W_x + h W_h + b); Elman 1990, in the article's form."""
+    (h,) = carry
+    h = np.tanh(x @ p.w_x + h @ p.w_h + p.b)
+    return (h,), h
+
+
+def _lstm(p, carry, x, w_ci, w_cf, w_co):
+    """The LSTM: W_ci and W_cf [n, n] on the old c, W_co on the new one; Graves 2013, equations 7-11."""
+    h, c = carry
+    a_i, a_f, a_g, a_o = np.split(x @ p.w_x + h @ p.w_h + p.b, 4)
+    i = s(a_i + c @ w_ci)
+    f = s(a_f + c @ w_cf)
+    g = np.tanh(a_g)
+    c = f * c + i * g
+    o = s(a_o + c @ w_co)
+    h = o * np.tanh(c)
+    return (h, c), h
+
+
+def lstm(p, carry, x):
+    """No peepholes; Hochreiter 1997, with the forget gate of Gers 2000."""
+    n = len(p.w_h)
+    none = np.zeros((n, n))
+    return _lstm(p, carry, x, none, none, none)
+
+
+def lstm_diagonal(p, carry, x):
+    """Peepholes [n]: the matrices are diagonal; Gers 2002, Graves 2013."""
+    return _lstm(p, carry, x, np.diag(p.peepholes.i), np.diag(p.peepholes.f), np.diag(p.peepholes.o))
+
+
+def lstm_full(p, carry, x):
+    """Peepholes [n, n]: the article's W_ci, W_cf and W_co."""
+    return _lstm(p, carry, x, p.peepholes.i, p.peepholes.f, p.peepholes.o)
+
+
+def _reset_and_update(p, h, x):
+    """r = s(x W_xr + h W_hr + b_r) and z = s(x W_xz + h W_hz + b_z), the same in every form of the GRU."""
+    a_r, a_z, _ = np.split(x @ p.w_x + h @ p.w_h + p.b, 3)
+    return s(a_r), s(a_z)
+
+
+def _candidate(p):
+    """W_xn [n_in, n], W_hn [n, n] and b's block [n]: the last of the GRU's three."""
+    return [np.split(w, 3, axis=-1)[2] for w in (p.w_x, p.w_h, p.b)]
+
+
+def gru(p, carry, x):
+    """n = tanh(x W_xn + b + r (h W_hn + b_n)), h' = (1 - z) n + z h; cuDNN, PyTorch, Keras (reset_after)."""
+    (h,) = carry
+    r, z = _reset_and_update(p, h, x)
+    w_xn, w_hn, b = _candidate(p)
+    n = np.tanh(x @ w_xn + b + r * (h @ w_hn + p.b_n))
+    h = (1 - z) * n + z * h
+    return (h,), h
+
+
+def gru_before(p, carry, x):
+    """n = tanh(x W_xn + (r h) W_hn + b_n), h' = z h + (1 - z) n; Cho 2014, equations 5-8, with biases."""
+    (h,) = carry
+    r, z = _reset_and_update(p, h, x)
+    w_xn, w_hn, b_n = _candidate(p)
+    n = np.tanh(x @ w_xn + (r * h) @ w_hn + b_n)
+    h = z * h + (1 - z) * n
+    return (h,), h
+
+
+def gru_article(p, carry, x):
+    """n = tanh((x W_xn) r + (h W_hn) (1 - z) + b_n), h' = (1 - z) h + z n; the article."""
+    (h,) = carry
+    r, z = _reset_and_update(p, h, x)
+    w_xn, w_hn, b_n = _candidate(p)
+    n = np.tanh((x @ w_xn) * r + (h @ w_hn) * (1 - z) + b_n)
+    h = (1 - z) * h + z * n
+    return (h,), h
+
+
+ORACLES = {
+    "elman": elman,
+    "lstm": lstm,
+    "lstm_diagonal": lstm_diagonal,
+    "lstm_full": lstm_full,
+    "gru": gru,
+    "gru_before": gru_before,
+    "gru_article": gru_article,
+}
+
+
+def dense(p, x):
+    """y = x W + b; the article's output layer y_t = W_hy h_t + b_y."""
+    return x @ p.w + p.b
+
+
+def run(step, p, carry, xs, mask=None, reset=None, start=None, reverse=False):
+    """Every example, all its steps: xs [T, *batch, n_in], carry ([*batch, n], ...), start ([n], ...)."""
+    T, *batch, _ = np.shape(xs)
+    xs = np.asarray(xs, np.float64)
+    carry = tuple(np.array(c, np.float64) for c in carry)
+    mask = np.ones((T, *batch), bool) if mask is None else np.asarray(mask)
+    reset = np.zeros((T, *batch), bool) if reset is None else np.asarray(reset)
+    zeros = [np.zeros(c.shape[-1]) for c in carry]
+    start = tuple(np.array(v, np.float64) for v in (zeros if start is None else start))
+    if reverse:
+        carry, ys = run(step, p, carry, xs[::-1], mask[::-1], _read_backwards(reset), start)
+        return carry, ys[::-1]
+    ys = np.zeros((T, *batch, carry[0].shape[-1]))
+    for k in np.ndindex(*batch):
+        begin = tuple(c[k] for c in carry)
+        end, ys[:, *k] = _run_one(step, p, begin, xs[:, *k], mask[:, *k], reset[:, *k], start)
+        for c, c_end in zip(carry, end, strict=True):
+            c[k] = c_end
+    return carry, ys
+
+
+def _run_one(step, p, carry, xs, mask, reset, start):
+    """One example, xs [T, n_in]: a masked step holds the carry, ignores its reset and gives zero."""
+    ys = np.zeros((len(xs), len(carry[0])))
+    for t, x in enumerate(xs):
+        if mask[t]:
+            carry, ys[t] = step(p, start if reset[t] else carry, x)
+    return carry, ys
+
+
+def _read_backwards(reset):
+    """reset[t] is the boundary between t - 1 and t, which a reader from the end meets on entering t - 1."""
+    return np.concatenate([reset[1:], np.zeros_like(reset[:1])])[::-1]
