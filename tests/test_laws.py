@@ -32,7 +32,7 @@ def test_scan_has_right_derivatives_of_both_modes_and_orders(name):
     e = example(name)
     layer = unroll(e.cell, "scan")
     f = jax.jit(lambda *a: loss(layer, *a, mask=e.mask, reset=e.reset))
-    check_grads(f, (e.params, e.carry, e.xs), order=2, modes=("fwd", "rev"), atol=1e-6, rtol=1e-6, eps=1e-4)
+    check_grads(f, (e.params, e.carry, e.xs), order=2, modes=("fwd", "rev"), atol=1e-6, rtol=1e-6, eps=1e-5)
 
 
 @cells
