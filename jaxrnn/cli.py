@@ -1,0 +1,117 @@
+"""The command. What needs jax is imported when it is called for, so that --help is there at once."""
+
+import importlib
+import importlib.metadata
+import sys
+import tomllib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+from cyclopts.config import Dict
+
+from jaxrnn.runner.config import Config, Sample
+from jaxrnn.runner.tasks import TASKS, Task
+
+INTERRUPTED = 130
+DIVERGED = 3
+USAGE = 2
+
+app = App(
+    name="jaxrnn",
+    help="Recurrent networks in JAX: train one, look at what it did, and go on from there.",
+    version=lambda: importlib.metadata.version("jaxrnn"),
+)
+train_app = App(
+    name="train",
+    help="Train a task, or a recipe: jaxrnn train RECIPE.toml [--option value ...].",
+)
+app.command(train_app)
+
+
+def train_command(name: str, task: Task) -> Callable[..., None]:
+    """The command `jaxrnn train NAME`, its options the fields of the task's configuration."""
+
+    def command(*, config: Config | None = None) -> None:
+        train(name, task, config or task.config())
+
+    command.__annotations__["config"] = Annotated[task.config | None, Parameter(name="*")]
+    command.__doc__ = (task.config.__doc__ or "").partition("\n")[0]
+    return command
+
+
+for task_name, task in TASKS.items():
+    train_app.command(train_command(task_name, task), name=task_name)
+
+
+def train(name: str, task: Task, config: Config) -> None:
+    """Load, so that bad input is found first; then one recorded run in a directory of its own."""
+    from rich.console import Console
+
+    from jaxrnn.runner import record
+
+    module = importlib.import_module(task.module)
+    data = module.load(config)
+    directory = record.create(config.out, name)
+    console = Console()
+    console.print(f"{name}: run in {directory}", highlight=False)
+    with record.recorded(directory, name, config) as run:
+        result = module.train(config, data, directory, console)
+        run |= {"metrics": result.metrics, "params_sha256": record.digest(result.params)}
+    console.print(f"{name}: done in {run['seconds']:.1f} s, everything is in {directory}", highlight=False)
+
+
+@app.command
+def sample(run: Path, /, *, config: Annotated[Sample | None, Parameter(name="*")] = None) -> None:
+    """Continue a prompt from a text run's newest checkpoint.
+
+    Parameters
+    ----------
+    run
+        The directory of a run of `jaxrnn train text`.
+    """
+    from jaxrnn.runner import record
+
+    found = record.read(run)
+    if found["task"] != "text":
+        raise ValueError(f"run: {run} is a run of {found['task']!r}, wanted one of 'text'")
+    from jaxrnn.runner.tasks.text import continue_prompt
+
+    print(continue_prompt(run, found["config"], config or Sample()))
+
+
+def recipe(path: Path, tokens: Sequence[str]) -> list[str]:
+    """The tokens with the recipe's task in its place; its options become defaults below the command line's.
+
+    Raises ValueError when the file cannot be read, is not TOML, or names no task.
+    """
+    try:
+        options: dict[str, Any] = tomllib.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"recipe: {path} cannot be read as TOML: {error}") from None
+    task = options.pop("task", None)
+    if task not in TASKS:
+        raise ValueError(f"recipe: {path} has task = {task!r}, wanted one of {', '.join(TASKS)}")
+    app.config = [Dict(options, source=str(path), use_commands_as_keys=False)]
+    return ["train", task, *tokens]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; what the user can mend is told in one line."""
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if len(tokens) > 1 and tokens[0] == "train" and tokens[1].endswith(".toml"):
+            tokens = recipe(Path(tokens[1]), tokens[2:])
+        app(tokens)
+    except FloatingPointError as error:
+        fail(error, DIVERGED)
+    except ValueError as error:
+        fail(error, USAGE)
+    except KeyboardInterrupt:
+        fail("interrupted", INTERRUPTED)
+
+
+def fail(words: object, code: int) -> None:
+    print(f"jaxrnn: {words}", file=sys.stderr)
+    raise SystemExit(code)

@@ -1,0 +1,134 @@
+"""A run's directory and its run.json: what was asked, on what, and how it ended."""
+
+import contextlib
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxrnn.runner.config import Config
+
+PACKAGES = ("jaxrnn", "jax", "jaxlib", "optax", "orbax-checkpoint", "numpy")
+
+
+class Result(NamedTuple):
+    """What a task gives back."""
+
+    metrics: dict[str, Any]
+    params: Any
+
+
+def create(out: Path | None, task: str) -> Path:
+    """Make the run's directory, which must be new: two runs never share one.
+
+    Raises ValueError if it is there already or cannot be made.
+    """
+    directory = out or Path("runs") / f"{task}-{time.strftime('%Y%m%d-%H%M%S')}"
+    try:
+        directory.mkdir(parents=True)
+    except FileExistsError:
+        if out is None:  # another run began within the same second
+            time.sleep(1)
+            return create(out, task)
+        raise ValueError(f"out: {directory} is there already, wanted a new directory; choose another --out") from None
+    except OSError as error:
+        raise ValueError(f"out: {directory} cannot be made: {error.strerror}") from None
+    return directory
+
+
+@contextlib.contextmanager
+def recorded(directory: Path, task: str, config: Config) -> Iterator[dict[str, Any]]:
+    """run.json from start to end; what the caller puts into the yielded dict is written at the end."""
+    began = time.perf_counter()
+    record = {
+        "task": task,
+        "status": "running",
+        "command": sys.argv,
+        "config": _plain(dataclasses.asdict(config)),
+        "seed": config.seed,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "versions": _versions(),
+        "device": _device(),
+        "git": _git(),
+    }
+    _write(directory, record)
+    try:
+        yield record
+        record["status"] = "completed"
+    except KeyboardInterrupt:
+        record["status"] = "interrupted"
+        raise
+    except BaseException as error:
+        record |= {"status": "failed", "error": str(error)}
+        raise
+    finally:
+        record["seconds"] = round(time.perf_counter() - began, 3)
+        _write(directory, record)
+
+
+def read(directory: Path) -> dict[str, Any]:
+    """The run.json of a run. Raises ValueError where there is none."""
+    try:
+        return json.loads((directory / "run.json").read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"run: {directory} is not a run: run.json cannot be read ({error})") from None
+
+
+def digest(params: Any) -> str:
+    """sha256 over the path, dtype, shape and bytes of every array."""
+    total = hashlib.sha256()
+    for path, leaf in jax.tree.leaves_with_path(params):
+        array = np.asarray(leaf)
+        total.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}\n".encode())
+        total.update(array.tobytes())
+    return total.hexdigest()
+
+
+def _write(directory: Path, record: dict[str, Any]) -> None:
+    """Whole or not at all: a reader never meets half a file."""
+    part = directory / "run.json.part"
+    part.write_text(json.dumps(record, indent=2) + "\n")
+    os.replace(part, directory / "run.json")
+
+
+def _plain(config: dict[str, Any]) -> dict[str, Any]:
+    return {name: str(value) if isinstance(value, Path) else value for name, value in config.items()}
+
+
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
+def _device() -> dict[str, Any]:
+    device = jax.devices()[0]
+    return {
+        "platform": device.platform,
+        "kind": device.device_kind,
+        "count": jax.device_count(),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+    }
+
+
+def _git() -> dict[str, Any] | None:
+    """The commit this code stands at, or None outside a checkout."""
+
+    def git(*arguments: str) -> str:
+        here = Path(__file__).parent
+        return subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.CalledProcessError):
+        return None

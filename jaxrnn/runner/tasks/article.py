@@ -1,0 +1,129 @@
+"""The tutorial article's three programs: a recurrent layer and one dense output, fitted to random targets.
+
+100 sequences of 10 steps and one feature, targets uniform in [0, 1), 10 units, Adam at 1e-3, mean squared error, 100
+epochs, batch size 1, reshuffled each epoch. There is nothing to learn but the noise, so the loss falls to about the
+variance of the targets, 1/12, and then slowly below. All updates of a network are one compiled call.
+"""
+
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+from rich.console import Console
+from rich.table import Table
+
+from jaxrnn import CELLS, Layer, checks, dense, last, stack, unroll
+from jaxrnn.runner import plots, record
+from jaxrnn.runner.checkpoint import checkpoints, save
+from jaxrnn.runner.config import Article
+from jaxrnn.runner.metrics import metrics_file
+
+NETWORKS = ("elman", "lstm", "gru", "lstm_full", "gru_article")
+
+
+class Data(NamedTuple):
+    xs: Float[Array, "samples length 1"]
+    ys: Float[Array, "samples 1"]
+
+
+class Fit(NamedTuple):
+    """One network's run."""
+
+    params: Any
+    losses: Float[np.ndarray, "epochs"]  # the mean over each epoch's updates
+    compile_seconds: float
+    run_seconds: float
+
+
+def load(config: Article) -> Data:
+    """The article's random numbers. Raises ValueError on an unknown cell."""
+    if config.cell is not None:
+        checks.choice("article", "cell", config.cell, CELLS)
+    key_x, key_y = jax.random.split(jax.random.key(config.seed))
+    shape = (config.samples, config.length, 1)
+    return Data(jax.random.uniform(key_x, shape), jax.random.uniform(key_y, (config.samples, 1)))
+
+
+def train(config: Article, data: Data, directory: Path, console: Console) -> record.Result:
+    """Fit each network, then compare them in a table and a plot."""
+    networks = (config.cell,) if config.cell else NETWORKS
+    fits = {}
+    with metrics_file(directory) as write:
+        for cell in networks:
+            fits[cell] = fit = fit_network(config, data, cell)
+            for epoch, loss in enumerate(fit.losses, 1):
+                write(cell=cell, epoch=epoch, loss=float(loss))
+            console.print(f"{cell}: {config.steps:,} updates in {fit.run_seconds:.2f} s", highlight=False)
+    params = {cell: fit.params for cell, fit in fits.items()}
+    with checkpoints(directory) as manager:
+        save(manager, config.steps, params=params)
+    metrics = {cell: summary(fit, config.samples) for cell, fit in fits.items()}
+    lines = {cell: (range(1, len(fit.losses) + 1), fit.losses.tolist()) for cell, fit in fits.items()}
+    title = f"The article's programs: {config.units} units, {config.samples} random sequences"
+    plots.curves(directory / "loss.png", title, "epoch", "mean squared error", lines)
+    console.print(table(metrics))
+    return record.Result(metrics, params)
+
+
+def network(config: Article, cell: str) -> Layer:
+    """The recurrent layer and, on its last state, one dense output."""
+    return last(stack(unroll(CELLS[cell](1, config.units)), dense(config.units, 1)))
+
+
+def fit_network(config: Article, data: Data, cell: str) -> Fit:
+    """All updates as one compiled call, timed apart from its compilation."""
+    layer = network(config, cell)
+    optimizer = optax.adam(config.rate)
+    key_init, key_order = jax.random.split(jax.random.key(config.seed + 1))
+    params = layer.init(key_init)
+    order = shuffled(key_order, config.samples, config.steps)
+
+    def loss(params: PyTree, x: Array, y: Array) -> Float[Array, ""]:
+        _, prediction = layer.apply(params, layer.carry((), params), x)
+        return optax.squared_error(prediction, y).mean()
+
+    def update(state: tuple[PyTree, PyTree], i: Int[Array, ""]) -> tuple[tuple[PyTree, PyTree], Array]:
+        params, inner = state
+        value, grads = jax.value_and_grad(loss)(params, data.xs[i], data.ys[i])
+        updates, inner = optimizer.update(grads, inner, params)
+        return (optax.apply_updates(params, updates), inner), value
+
+    began = time.perf_counter()
+    run = jax.jit(lambda state, order: jax.lax.scan(update, state, order))
+    state = params, optimizer.init(params)
+    compiled = run.lower(state, order).compile()
+    ready = time.perf_counter()
+    (params, _), losses = jax.block_until_ready(compiled(state, order))
+    done = time.perf_counter()
+    return Fit(params, per_epoch(np.asarray(losses), config.samples), ready - began, done - ready)
+
+
+def shuffled(key: PRNGKeyArray, samples: int, steps: int) -> Int[Array, "steps"]:
+    """Which sequence each update sees: every epoch a permutation of its own."""
+    epochs = -(-steps // samples)
+    return jax.vmap(lambda key: jax.random.permutation(key, samples))(jax.random.split(key, epochs)).ravel()[:steps]
+
+
+def per_epoch(losses: np.ndarray, samples: int) -> np.ndarray:
+    return np.array([losses[i : i + samples].mean() for i in range(0, len(losses), samples)])
+
+
+def summary(fit: Fit, samples: int) -> dict[str, float]:
+    return {
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(fit.params)),
+        "first_loss": float(fit.losses[0]),
+        "final_loss": float(fit.losses[-1]),
+        "compile_seconds": round(fit.compile_seconds, 3),
+        "milliseconds_per_epoch": round(1000 * fit.run_seconds / len(fit.losses), 3),
+    }
+
+
+def table(metrics: dict[str, dict[str, float]]) -> Table:
+    shown = Table("cell", "weights", "first loss", "last loss", "compile s", "ms/epoch")
+    for cell, values in metrics.items():
+        shown.add_row(cell, *(f"{v:,}" if isinstance(v, int) else f"{v:.4f}" for v in values.values()))
+    return shown

@@ -1,0 +1,290 @@
+"""A character-level language model: trained by truncated backpropagation, judged in bits a character.
+
+The text is read at `batch` places side by side, `length` characters at a time, and each window starts from the state
+that the window before it ended with. The held-out end of the text is read once, as one stream, and every character of
+it is predicted from all that came before. gzip and the unigram entropy are the anchors: they stand for what can be
+had by looking for repetitions, or at single characters, alone.
+"""
+
+import gzip
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+from rich.console import Console
+
+from jaxrnn import CELLS, Layer, checks, dense, dropout, embed, stack, unroll
+from jaxrnn.runner import plots, record
+from jaxrnn.runner.checkpoint import checkpoints, restore, save
+from jaxrnn.runner.config import Sample, Text
+from jaxrnn.runner.metrics import metrics_file, read_metrics
+from jaxrnn.runner.progress import progress
+
+LONGEST_HELD_OUT = 100_000
+PIECE = 4096  # characters an evaluation reads at a time, so that its memory does not grow with the text
+
+
+class Data(NamedTuple):
+    train: str
+    held_out: str
+    vocabulary: str  # the characters of the whole text, in order
+
+
+class State(NamedTuple):
+    params: Any
+    optimizer: Any
+    carry: Any
+
+
+def load(config: Text) -> Data:
+    """Read the text and cut off its held-out end. Raises ValueError where there is no text to train on."""
+    checks.choice("text", "cell", config.cell, CELLS)
+    text = manual() if config.data is None else read(config.data)
+    cut = len(text) - min(int(len(text) * config.held_out), LONGEST_HELD_OUT)
+    data = Data(text[:cut], text[cut:], "".join(sorted(set(text))))
+    needed = config.batch * config.length + 1
+    if len(data.train) < needed or not data.held_out:
+        raise ValueError(
+            f"data: {config.data or 'the manual'} has {len(text)} characters, wanted {needed} to train on "
+            f"(batch {config.batch} x length {config.length} + 1) and at least 1 held out; lower --batch or --length"
+        )
+    return data
+
+
+def manual() -> str:
+    """The reference manual that Python's own help() prints, about 465,000 characters of English."""
+    from pydoc_data.topics import topics
+
+    return "\n".join(topics[name] for name in sorted(topics))
+
+
+def read(path: Path) -> str:
+    """The text of a UTF-8 file. Raises ValueError naming the file and the first byte that is not UTF-8."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"data: {path} cannot be read: {error.strerror}") from None
+    if not raw:
+        raise ValueError(f"data: {path} is empty (0 bytes), wanted UTF-8 text")
+    try:
+        return raw.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        bad = f"byte {error.start} is 0x{error.object[error.start]:02x}"
+        raise ValueError(f"data: {path} is not UTF-8 text: {bad} ({error.reason})") from None
+
+
+def train(config: Text, data: Data, directory: Path, console: Console) -> record.Result:
+    """The whole run: windows, updates, looks at the held-out part, checkpoints, and the report at the end."""
+    (directory / "vocabulary.json").write_text(json.dumps(data.vocabulary))
+    layer = network(config, len(data.vocabulary))
+    optimizer = make_optimizer(config)
+    text = encode(data.train, data.vocabulary)
+    params = layer.init(jax.random.key(config.seed))
+    state = State(params, optimizer.init(params), layer.carry((config.batch,), params))
+    update = make_update(layer, optimizer)
+    evaluate = make_evaluate(layer)
+    held_out = encode(data.train[-1] + data.held_out, data.vocabulary)
+    noise = jax.random.key(config.seed + 1)
+    began = time.perf_counter()
+    with (
+        metrics_file(directory) as write,
+        checkpoints(directory) as manager,
+        progress(console, "text", config.steps) as show,
+    ):
+        for step in range(1, config.steps + 1):
+            started = time.perf_counter()
+            xs, ys, restart = window(config, text, step - 1)
+            if restart:
+                state = state._replace(carry=layer.carry((config.batch,), state.params))
+            state, loss = update(state, xs, ys, jax.random.fold_in(noise, step))
+            bits = float(loss)
+            if not math.isfinite(bits):
+                raise FloatingPointError(f"text: the loss is {bits} at step {step}; lower --rate or --clip")
+            speed = xs.size / (time.perf_counter() - started)
+            seen = {"held_out_bits": evaluate(state.params, held_out)} if step % config.evaluate_every == 0 else {}
+            seconds = round(time.perf_counter() - began, 3)
+            write(step=step, bits=bits, characters_per_second=round(speed), seconds=seconds, **seen)
+            show(step, f"{bits:.3f} bits/char  {speed:,.0f} chars/s")
+            if step % config.checkpoint_every == 0 or step == config.steps:
+                save(manager, step, **state._asdict())
+
+    before = encode(data.train[-len(data.held_out) - 1 :], data.vocabulary)
+    metrics = {
+        "train_bits": evaluate(state.params, before),
+        "held_out_bits": evaluate(state.params, held_out),
+        **anchors(data),
+    }
+    key = jax.random.key(config.seed + 2)
+    sample = decode(generate(layer, state.params, encode("\n", data.vocabulary), 500, 0.8, key), data.vocabulary)
+    (directory / "sample.txt").write_text(sample)
+    plot(directory, metrics)
+    report(console, metrics, sample)
+    return record.Result(metrics, state.params)
+
+
+def continue_prompt(directory: Path, config: dict[str, Any], sample: Sample) -> str:
+    """The prompt and what the run's newest checkpoint makes of it."""
+    vocabulary = json.loads((directory / "vocabulary.json").read_text())
+    layer = network(Text(**config), len(vocabulary))
+    _, params = restore(directory, "params", jax.eval_shape(layer.init, jax.random.key(0)))
+    prompt = encode(sample.prompt or "\n", vocabulary)
+    new = generate(layer, params, prompt, sample.length, sample.temperature, jax.random.key(sample.seed))
+    return sample.prompt + decode(new, vocabulary)
+
+
+def network(config: Text, vocabulary: int) -> Layer:
+    """embed, then the recurrent layers with dropout after each, then dense: logits [T, *batch, vocabulary]."""
+    recurrent = []
+    for depth in range(config.layers):
+        n_in = config.embedding if depth == 0 else config.units
+        recurrent += [unroll(CELLS[config.cell](n_in, config.units)), dropout(config.dropout)]
+    return stack(embed(vocabulary, config.embedding), *recurrent, dense(config.units, vocabulary))
+
+
+def make_optimizer(config: Text) -> optax.GradientTransformation:
+    """Clipping, then Adam or gradient descent with a warm-up and a cosine down to nothing."""
+    rate = optax.warmup_cosine_decay_schedule(0, config.rate, min(50, config.steps // 10), config.steps)
+    rule = optax.adam(rate) if config.optimizer == "adam" else optax.sgd(rate)
+    return optax.chain(optax.clip_by_global_norm(config.clip), rule)
+
+
+def bits_per_character(
+    layer: Layer, params: PyTree, carry: PyTree, xs: Int[Array, "T *batch"], ys: Int[Array, "T *batch"], key: Any = None
+) -> tuple[Float[Array, ""], PyTree]:
+    """Mean cross-entropy in bits, and the carry to hand on."""
+    carry, logits = layer.apply(params, carry, xs, key=key)
+    return optax.softmax_cross_entropy_with_integer_labels(logits, ys).mean() / math.log(2), carry
+
+
+def make_update(layer: Layer, optimizer: optax.GradientTransformation):
+    """One step of truncated backpropagation through time."""
+
+    @jax.jit
+    def update(state: State, xs: Array, ys: Array, key: PRNGKeyArray) -> tuple[State, Float[Array, ""]]:
+        def loss(params: PyTree) -> tuple[Float[Array, ""], PyTree]:
+            return bits_per_character(layer, params, state.carry, xs, ys, key)
+
+        (bits, carry), grads = jax.value_and_grad(loss, has_aux=True)(state.params)
+        updates, inner = optimizer.update(grads, state.optimizer, state.params)
+        return State(optax.apply_updates(state.params, updates), inner, carry), bits
+
+    return update
+
+
+def make_evaluate(layer: Layer):
+    """Bits a character of a text read once as one stream, each predicted from everything before it."""
+    read = jax.jit(lambda params, carry, xs, ys: bits_per_character(layer, params, carry, xs, ys))
+
+    def evaluate(params: PyTree, text: np.ndarray) -> float:
+        carry, total = layer.carry((), params), 0.0
+        for start in range(0, len(text) - 1, PIECE):
+            xs, ys = text[start : start + PIECE], text[start + 1 : start + PIECE + 1]
+            bits, carry = read(params, carry, xs[: len(ys)], ys)
+            total += float(bits) * len(ys)
+        return total / (len(text) - 1)
+
+    return evaluate
+
+
+def window(config: Text, text: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray, bool]:
+    """(xs, ys [length, batch], whether the streams start anew): a function of the seed and the step alone."""
+    stream = (len(text) - 1) // config.batch // config.length * config.length
+    windows = stream // config.length
+    epoch, k = divmod(step, windows)
+    spare = len(text) - stream * config.batch
+    offset = int(np.random.default_rng([config.seed, epoch]).integers(spare))
+    places = offset + np.arange(config.batch) * stream + np.arange(config.length)[:, None] + k * config.length
+    return text[places], text[places + 1], k == 0
+
+
+def generate(
+    layer: Layer, params: PyTree, prompt: np.ndarray, length: int, temperature: float, key: PRNGKeyArray
+) -> Int[Array, "length"]:
+    """Read the prompt, then draw a character at a time and read it in turn."""
+
+    def draw(state: tuple[PyTree, Array], key: PRNGKeyArray) -> tuple[tuple[PyTree, Array], Array]:
+        carry, logits = state
+        x = jax.random.categorical(key, logits / temperature) if temperature else jnp.argmax(logits)
+        carry, logits = layer.apply(params, carry, x[None])
+        return (carry, logits[-1]), x
+
+    @jax.jit
+    def write(params: PyTree, key: PRNGKeyArray) -> Array:
+        carry, logits = layer.apply(params, layer.carry((), params), jnp.asarray(prompt))
+        return jax.lax.scan(draw, (carry, logits[-1]), jax.random.split(key, length))[1]
+
+    return write(params, key)
+
+
+def encode(text: str, vocabulary: str) -> np.ndarray:
+    """Characters as their places in the vocabulary. Raises ValueError on one that it lacks."""
+    places = {character: place for place, character in enumerate(vocabulary)}
+    try:
+        return np.array([places[character] for character in text], np.int32)
+    except KeyError as error:
+        raise ValueError(
+            f"prompt: {error} is not among the {len(vocabulary)} characters of the training text"
+        ) from None
+
+
+def decode(places: Array, vocabulary: str) -> str:
+    return "".join(vocabulary[place] for place in np.asarray(places))
+
+
+def anchors(data: Data) -> dict[str, float]:
+    """Bits a character of the held-out part by simple means: what a model should be read against."""
+    counts = np.array([data.train.count(c) + 1 for c in data.vocabulary])  # one more each: none is impossible
+    bits = dict(zip(data.vocabulary, -np.log2(counts / counts.sum()), strict=True))
+    n = len(data.held_out)
+    return {
+        "unigram_bits": float(sum(bits[c] for c in data.held_out) / n),
+        "gzip_alone_bits": gzip_bits(data.held_out) / n,
+        "gzip_after_training_text_bits": (gzip_bits(data.train + data.held_out) - gzip_bits(data.train)) / n,
+    }
+
+
+def gzip_bits(text: str) -> int:
+    return 8 * len(gzip.compress(text.encode(), 9, mtime=0))
+
+
+def plot(directory: Path, metrics: dict[str, Any]) -> None:
+    """The learning curve, beside the anchors."""
+    lines = read_metrics(directory)
+    looks = [line for line in lines if "held_out_bits" in line]
+    means = [lines[i : i + 20] for i in range(0, len(lines), 20)]
+    curves = {
+        "training, mean of 20 steps": (
+            [chunk[-1]["step"] for chunk in means],
+            [float(np.mean([line["bits"] for line in chunk])) for chunk in means],
+        )
+    }
+    if looks:
+        curves["held out"] = [line["step"] for line in looks], [line["held_out_bits"] for line in looks]
+    levels = {
+        "gzip -9, held-out text alone": metrics["gzip_alone_bits"],
+        "gzip -9 after the training text": metrics["gzip_after_training_text_bits"],
+    }
+    path = directory / "learning_curve.png"
+    plots.curves(path, "Characters of the text, predicted", "step", "bits per character", curves, levels)
+
+
+def report(console: Console, metrics: dict[str, float], sample: str) -> None:
+    rows = {
+        "train_bits": "training text, its end",
+        "held_out_bits": "held-out text",
+        "unigram_bits": "unigram entropy",
+        "gzip_alone_bits": "gzip -9, held-out text alone",
+        "gzip_after_training_text_bits": "gzip -9 after the training text",
+    }
+    console.print("\nbits per character")
+    for name, words in rows.items():
+        console.print(f"  {words:<33}{metrics[name]:6.3f}", highlight=False)
+    console.print("\nA sample at temperature 0.8:\n")
+    console.print(sample, markup=False, highlight=False)
