@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Dict
 
 from jaxrnn.runner.config import Config, Sample
@@ -103,7 +103,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         if len(tokens) > 1 and tokens[0] == "train" and tokens[1].endswith(".toml"):
             tokens = recipe(Path(tokens[1]), tokens[2:])
-        app(tokens)
+        app(tokens, exit_on_error=False, result_action="return_value")
+    except CycloptsError:  # cyclopts has already said what is wrong
+        raise SystemExit(USAGE) from None
     except FloatingPointError as error:
         fail(error, DIVERGED)
     except ValueError as error:

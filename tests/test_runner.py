@@ -1,0 +1,300 @@
+"""The command, from its words to the files it leaves."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxrnn.cli import main
+from jaxrnn.runner import record
+from jaxrnn.runner.config import Article, Text
+from jaxrnn.runner.progress import progress
+from jaxrnn.runner.tasks import article, text
+
+COMMAND = Path(sys.executable).with_name("jaxrnn")
+TINY = [
+    "--units",
+    "8",
+    "--embedding",
+    "4",
+    "--batch",
+    "2",
+    "--length",
+    "8",
+    "--held-out",
+    "0.2",
+    "--evaluate-every",
+    "10",
+    "--steps",
+    "30",
+]
+
+
+def start(*arguments):
+    return subprocess.Popen([COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "book.txt"
+    path.write_text("It was the best of times, it was the worst of times.\n" * 20)
+    return path
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, book):
+    """Three tiny runs, two of them with the same seed: name -> (directory, what was printed)."""
+    parent = tmp_path_factory.mktemp("runs")
+    processes = {
+        name: start("train", "text", "--data", str(book), "--out", str(parent / name), "--seed", seed, *TINY)
+        for name, seed in (("one", "1"), ("same", "1"), ("other", "2"))
+    }
+    printed = {name: process.communicate() for name, process in processes.items()}
+    assert [p.returncode for p in processes.values()] == [0, 0, 0], printed
+    return {name: (parent / name, out) for name, (out, _) in printed.items()}
+
+
+def failure(capsys, *arguments):
+    """(exit code, what was said) of a command that must fail."""
+    with pytest.raises(SystemExit) as stop:
+        main([str(a) for a in arguments])
+    return stop.value.code, capsys.readouterr().err.strip()
+
+
+def test_a_run_records_what_was_asked_and_how_it_ended(runs):
+    directory, _ = runs["one"]
+    run = json.loads((directory / "run.json").read_text())
+    assert run["status"] == "completed"
+    assert run["seed"] == 1
+    assert run["config"]["units"] == 8
+    assert run["command"][1:3] == ["train", "text"]
+    assert run["versions"].keys() >= {"python", "jax", "optax", "jaxrnn"}
+    assert run["device"]["platform"] == jax.devices()[0].platform
+    assert run["seconds"] > 0
+    assert re.fullmatch("[0-9a-f]{64}", run["params_sha256"])
+    anchors = {"unigram_bits", "gzip_alone_bits", "gzip_after_training_text_bits"}
+    assert run["metrics"].keys() == {"train_bits", "held_out_bits"} | anchors
+
+
+def test_a_run_leaves_metrics_checkpoints_sample_and_picture(runs):
+    directory, _ = runs["one"]
+    lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(1, 31))
+    assert [line["step"] for line in lines if "held_out_bits" in line] == [10, 20, 30]
+    assert lines[-1]["bits"] < lines[0]["bits"]
+    assert {p.name for p in (directory / "checkpoints").iterdir()} == {"25", "30"}
+    assert (directory / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
+    assert len((directory / "sample.txt").read_text()) == 500
+
+
+def test_the_same_seed_gives_the_same_parameters(runs):
+    digests = {name: json.loads((d / "run.json").read_text())["params_sha256"] for name, (d, _) in runs.items()}
+    assert digests["one"] == digests["same"] != digests["other"]
+
+
+def test_progress_is_plain_lines_when_it_is_not_a_terminal(runs):
+    _, printed = runs["one"]
+    assert re.search(r"^text step 30/30 +[\d.]+ bits/char +[\d,]+ chars/s +0 s left$", printed, re.MULTILINE)
+    assert "\x1b" not in printed
+
+
+def test_sample_continues_the_prompt_the_same_way_for_the_same_seed(runs, capsys):
+    directory, _ = runs["one"]
+    said = []
+    for seed in ("3", "3", "4"):
+        main(["sample", str(directory), "--prompt", "It was", "--length", "20", "--temperature", "0.8", "--seed", seed])
+        said.append(capsys.readouterr().out.removesuffix("\n"))
+    assert said[0].startswith("It was")
+    assert len(said[0]) == 26
+    assert said[0] == said[1] != said[2]
+
+
+def test_sample_refuses_a_character_the_text_lacks(runs, capsys):
+    code, said = failure(capsys, "sample", runs["one"][0], "--prompt", "Zoë")
+    assert code == 2
+    assert re.fullmatch(r"jaxrnn: prompt: 'Z' is not among the \d+ characters of the training text", said)
+
+
+def test_sample_refuses_what_is_not_a_run(tmp_path, capsys):
+    code, said = failure(capsys, "sample", tmp_path)
+    assert code == 2
+    assert said.startswith(f"jaxrnn: run: {tmp_path} is not a run: run.json cannot be read")
+
+
+BAD_FILES = {
+    "not text": (b"abc\xff\xfe", "is not UTF-8 text: byte 3 is 0xff (invalid start byte)"),
+    "cut short": ("né".encode()[:-1], "is not UTF-8 text: byte 1 is 0xc3 (unexpected end of data)"),
+    "empty": (b"", "is empty (0 bytes), wanted UTF-8 text"),
+    "too short": (b"abc", "has 3 characters, wanted 1025 to train on (batch 16 x length 64 + 1)"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_a_bad_text_file_is_named_and_no_run_begins(name, tmp_path, capsys):
+    raw, words = BAD_FILES[name]
+    data, out = tmp_path / "data.txt", tmp_path / "run"
+    data.write_bytes(raw)
+    code, said = failure(capsys, "train", "text", "--data", data, "--out", out)
+    assert code == 2
+    assert said.startswith(f"jaxrnn: data: {data} {words}")
+    assert "\n" not in said
+    assert not out.exists()
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path, capsys):
+    code, said = failure(capsys, "train", "text", "--data", tmp_path / "no.txt")
+    assert (code, said) == (2, f"jaxrnn: data: {tmp_path / 'no.txt'} cannot be read: No such file or directory")
+
+
+def test_a_directory_is_never_used_twice(tmp_path, book, capsys):
+    code, said = failure(capsys, "train", "text", "--data", book, *TINY, "--out", tmp_path)
+    assert (code, said) == (
+        2,
+        f"jaxrnn: out: {tmp_path} is there already, wanted a new directory; choose another --out",
+    )
+
+
+def test_an_unknown_cell_lists_the_choices(book, capsys):
+    code, said = failure(capsys, "train", "text", "--data", book, "--cell", "lstn")
+    assert code == 2
+    assert "text has no cell 'lstn'; it has elman, lstm," in said
+    assert "did you mean 'lstm'?" in said
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        ("task = 'text'\nunit = 3", "units"),
+        ("task = 'text'\nunits = 'many'", "units"),
+        ("task = 'txet'", "wanted one of text, article"),
+        ("task = ", "cannot be read as TOML"),
+    ],
+)
+def test_a_recipe_that_cannot_be_meant_is_refused(recipe, words, tmp_path, capsys):
+    path = tmp_path / "recipe.toml"
+    path.write_text(recipe)
+    with pytest.raises(SystemExit) as stop:
+        main(["train", str(path)])
+    printed = capsys.readouterr()
+    assert stop.value.code == 2
+    assert words in printed.out + printed.err
+
+
+def test_the_command_line_stands_above_the_recipe(tmp_path):
+    path, out = tmp_path / "recipe.toml", tmp_path / "run"
+    path.write_text("task = 'article'\nunits = 3\nsteps = 7\ncell = 'gru_article'\nsamples = 5")
+    process = start("train", str(path), "--steps", "11", "--out", str(out))
+    printed = process.communicate()
+    assert process.returncode == 0, printed
+    run = json.loads((out / "run.json").read_text())
+    assert (run["config"]["units"], run["config"]["steps"]) == (3, 11)
+    assert run["metrics"].keys() == {"gru_article"}
+    assert len((out / "metrics.jsonl").read_text().splitlines()) == 3
+    assert (out / "loss.png").exists()
+
+
+def test_a_loss_that_is_not_a_number_ends_the_run(tmp_path, book):
+    out = tmp_path / "run"
+    options = ["--optimizer", "sgd", "--rate", "1e38", "--clip", "1e38"]
+    process = start("train", "text", "--data", str(book), "--out", str(out), *TINY, *options)
+    _, said = process.communicate()
+    assert process.returncode == 3
+    assert re.fullmatch(r"jaxrnn: text: the loss is (nan|inf) at step \d+; lower --rate or --clip\n", said)
+    assert json.loads((out / "run.json").read_text())["status"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(KeyboardInterrupt, "interrupted"), (OSError, "failed"), (None, "completed")]
+)
+def test_the_record_says_running_until_it_knows_better(error, status, tmp_path):
+    def ends():
+        with record.recorded(tmp_path, "text", Text()):
+            assert record.read(tmp_path)["status"] == "running"
+            if error:
+                raise error
+
+    if error:
+        with pytest.raises(error):
+            ends()
+    else:
+        ends()
+    assert record.read(tmp_path)["status"] == status
+
+
+def test_the_digest_sees_every_byte_name_and_shape():
+    trees = [{"a": jnp.zeros(2)}, {"b": jnp.zeros(2)}, {"a": jnp.zeros((2, 1))}, {"a": jnp.array([0, 1e-300])}]
+    assert len({record.digest(tree) for tree in trees}) == 4
+    assert record.digest(trees[0]) == record.digest({"a": jnp.zeros(2)})
+
+
+def test_windows_follow_each_other_and_targets_are_one_ahead():
+    config = Text(batch=3, length=4, seed=5)
+    letters = np.arange(60, dtype=np.int32)
+    for step in range(12):
+        xs, ys, restart = text.window(config, letters, step)
+        again, _, _ = text.window(config, letters, step)
+        after, _, restarts_next = text.window(config, letters, step + 1)
+        assert xs.shape == (4, 3)
+        assert restart == (step % 4 == 0)
+        np.testing.assert_array_equal(ys, xs + 1)
+        np.testing.assert_array_equal(xs, again)
+        assert restarts_next or (after[0] == xs[-1] + 1).all()
+
+
+def test_an_evaluation_in_pieces_equals_the_whole(monkeypatch):
+    layer = text.network(Text(units=3, embedding=2), 5)
+    params = layer.init(jax.random.key(0))
+    letters = np.arange(24, dtype=np.int32) % 5
+    whole = text.make_evaluate(layer)(params, letters)
+    monkeypatch.setattr(text, "PIECE", 7)
+    assert text.make_evaluate(layer)(params, letters) == pytest.approx(whole, rel=1e-12)
+
+
+def test_anchors_of_a_text_whose_entropy_is_known():
+    anchors = text.anchors(text.Data("ab" * 499, "ab" * 10, "ab"))
+    assert anchors["unigram_bits"] == pytest.approx(1)
+    assert anchors["gzip_alone_bits"] > anchors["gzip_after_training_text_bits"]
+
+
+def test_temperature_zero_takes_the_likeliest():
+    layer = text.network(Text(units=3, embedding=2), 5)
+    params = layer.init(jax.random.key(0))
+    prompt = np.array([1, 2], np.int32)
+    got = text.generate(layer, params, prompt, 4, 0.0, jax.random.key(0))
+    for k in range(4):
+        _, logits = layer.apply(params, layer.carry((), params), jnp.concatenate([prompt, got[:k].astype(np.int32)]))
+        assert got[k] == logits[-1].argmax()
+
+
+def test_every_epoch_of_the_article_sees_every_sequence_once():
+    order = np.asarray(article.shuffled(jax.random.key(0), 10, 35))
+    for epoch in range(3):
+        assert sorted(order[10 * epoch : 10 * epoch + 10]) == list(range(10))
+    assert len(order) == 35
+    assert not (order[:10] == order[10:20]).all()
+
+
+def test_the_article_draws_its_numbers_between_0_and_1():
+    data = article.load(Article())
+    assert data.xs.shape == (100, 10, 1)
+    assert data.ys.shape == (100, 1)
+    assert 0 <= float(data.xs.min()) < float(data.xs.max()) < 1
+
+
+def test_help_does_not_wait_for_jax():
+    subprocess.run([sys.executable, "-c", "import jaxrnn.cli, sys; assert 'jax' not in sys.modules"], check=True)
+
+
+def test_a_terminal_gets_a_live_bar():
+    from rich.console import Console
+
+    console = Console(force_terminal=True, width=100, record=True)
+    with progress(console, "text", 3) as show:
+        show(3, "1.234 bits/char")
+    assert "1.234 bits/char" in console.export_text()
