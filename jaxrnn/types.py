@@ -43,6 +43,20 @@ class Gated(NamedTuple):
     gates: Callable[[Params, Any, Array, Array], tuple[Any, Array]]
 
 
+class Linear(NamedTuple):
+    """A cell that its carry enters linearly: pack(carry') = a * pack(carry) + b, elementwise.
+
+    terms(params, us) -> (a, b)             for one moment or a whole sequence alike, each like pack(carry)
+    output(params, carry, us) -> ys         from the carry after the step
+    pack, unpack                            a carry of reals as the numbers that are multiplied, and back
+    """
+
+    terms: Callable[[Params, Any], tuple[Any, Any]]
+    output: Callable[[Params, Any, Any], Array]
+    pack: Callable[[Any], Any] = lambda carry: carry
+    unpack: Callable[[Any], Any] = lambda packed: packed
+
+
 class Cell(NamedTuple):
     """What happens at one moment.
 
@@ -50,14 +64,14 @@ class Cell(NamedTuple):
     carry(batch_shape, params=None) -> carry     zeros, or the learned start that lives in params
     project(params, xs, keys=None) -> us         the work on x that needs no past, for all moments at once
     step(params, carry, u) -> (carry, y)         the recurrence
-    fast                                         what faster methods may use: None or Gated(...)
+    fast                                         what faster methods may use: None, Gated(...) or Linear(...)
     """
 
     init: Callable[[PRNGKeyArray], Params]
     carry: Callable[..., Carry]
     project: Callable[..., PyTree[Array]]
     step: Callable[[Params, Carry, PyTree[Array]], tuple[Carry, Array]]
-    fast: Gated | None = None
+    fast: Gated | Linear | None = None
     spec: Spec | None = None
 
 

@@ -8,9 +8,10 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from jaxrnn import checks
 from jaxrnn.gated import cast_like
+from jaxrnn.linear import guard_linear
 from jaxrnn.masks import choose, flip, reset_backwards, zeroed
-from jaxrnn.methods import METHODS, auto
-from jaxrnn.types import Carry, Cell, Keys, Layer, Params, spec
+from jaxrnn.methods import METHODS, auto, serving
+from jaxrnn.types import Carry, Cell, Keys, Layer, Linear, Params, spec
 
 
 class Inputs(NamedTuple):
@@ -34,7 +35,7 @@ def unroll(
     Raises ValueError on an unknown method or checkpoint; `apply` raises it on arguments that do not fit.
     """
     name = cell.spec.name if cell.spec else "cell"
-    checks.choice(name, "method", method, ["auto", *METHODS])
+    checks.choice(name, "method", method, ["auto", *serving(cell)])
     if checkpoint is not None and checkpoint != "sqrt":
         checks.size(name, checkpoint=checkpoint)
     guarded = _guard(cell)
@@ -109,4 +110,5 @@ def _guard(cell: Cell) -> Cell:
             return after, y
         return jax.tree.map(lambda a, b: choose(real, a, b), after, carry), zeroed(y, real)
 
-    return cell._replace(project=project, step=step, fast=None)
+    fast = guard_linear(cell, cell.fast) if isinstance(cell.fast, Linear) else None
+    return cell._replace(project=project, step=step, fast=fast)

@@ -3,10 +3,16 @@
 method(cell, params, carry, xs, keys, checkpoint) -> (carry, ys), with the cell's projection left to the method.
 """
 
+from jaxrnn.methods.associative import associative
 from jaxrnn.methods.scan import scan
-from jaxrnn.types import Cell
+from jaxrnn.types import Cell, Linear
 
-METHODS = {"scan": scan}
+METHODS = {"scan": scan, "associative": associative}
+
+
+def serving(cell: Cell) -> list[str]:
+    """The methods that can unroll this cell."""
+    return [name for name in METHODS if name != "associative" or isinstance(cell.fast, Linear)]
 
 
 def auto(cell: Cell) -> str:
