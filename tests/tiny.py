@@ -1,0 +1,81 @@
+"""The small example each law is tried on, a row of CELLS each, and the few functions compiled for it."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jaxrnn
+
+T, B, N_IN, N = 5, 2, 3, 4
+EXACT = 1e-12  # float64, sums of a few dozen terms
+DERIVED = 1e-10  # float64, derivatives
+
+
+class Example(NamedTuple):
+    cell: jaxrnn.Cell
+    params: Any
+    carry: Any
+    xs: jax.Array
+    mask: jax.Array
+    reset: jax.Array
+
+    @property
+    def arguments(self):
+        return self.params, self.carry, self.xs, self.mask, self.reset
+
+
+@functools.cache
+def example(name: str, batch: tuple[int, ...] = (B,)) -> Example:
+    """A cell of CELLS with random params (none left at zero), carry and xs, and a mask and resets that meet."""
+    cell = jaxrnn.CELLS[name](N_IN, N)
+    keys = jax.random.split(jax.random.key(7), 5)
+    params = randomized(keys[0], cell.init(keys[0]))
+    carry = randomized(keys[1], cell.carry(batch))
+    xs = jax.random.normal(keys[2], (T, *batch, N_IN))
+    mask = jax.random.bernoulli(keys[3], 0.7, (T, *batch))
+    reset = jax.random.bernoulli(keys[4], 0.4, (T, *batch))
+    return Example(cell, params, carry, xs, mask, reset)
+
+
+@functools.cache
+def applied(name: str, method: str, reverse: bool = False) -> Callable[..., Any]:
+    """f(params, carry, xs, mask, reset) -> (carry, ys), compiled once for all the laws that need it."""
+    layer = jaxrnn.unroll(example(name).cell, method, reverse)
+    return jax.jit(lambda params, carry, xs, mask, reset: layer.apply(params, carry, xs, mask=mask, reset=reset))
+
+
+@functools.cache
+def loss_and_grads(name: str, method: str, reverse: bool = False, checkpoint: Any = None) -> Callable[..., Any]:
+    """f(params, carry, xs, mask, reset) -> (loss, its gradients for params, carry and xs), compiled once."""
+    layer = jaxrnn.unroll(example(name).cell, method, reverse, checkpoint)
+    return jax.jit(jax.value_and_grad(functools.partial(loss, layer), (0, 1, 2)))
+
+
+def loss(layer, params, carry, xs, mask=None, reset=None, key=None):
+    """A scalar that every output and every carry enters, each with a weight of its own."""
+    after, ys = layer.apply(params, carry, xs, mask=mask, reset=reset, key=key)
+    leaves = [ys, *jax.tree.leaves(after)]
+    return sum(jnp.sum(jnp.sin(a) * jnp.cos(jnp.arange(a.size, dtype=a.dtype).reshape(a.shape))) for a in leaves)
+
+
+def randomized(key, tree):
+    """Normal numbers in the shape of every leaf."""
+    leaves, structure = jax.tree.flatten(tree)
+    keys = jax.random.split(key, len(leaves))
+    return structure.unflatten(jax.random.normal(k, a.shape, a.dtype) / 2 for k, a in zip(keys, leaves, strict=True))
+
+
+def close(a, b, tolerance=EXACT):
+    """Two trees agree, to `tolerance` relative to the size of what stands in each leaf."""
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        assert x.shape == y.shape
+        np.testing.assert_allclose(np.asarray(x), np.asarray(y), rtol=tolerance, atol=tolerance * (1 + size(y)))
+
+
+def size(a) -> float:
+    return float(np.max(np.abs(a))) if np.size(a) else 0.0
