@@ -1,54 +1,108 @@
 """The checks at the door: each raises one line that names the argument, what came, what was wanted and the way out.
 
-They run while a call is traced, so a compiled call pays nothing for them.
+They look at shapes and dtypes alone, so they work on tracers, and a compiled call pays nothing for them.
 """
 
 import difflib
+import math
+import numbers
 from collections.abc import Iterable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+from jaxrnn.policy import Policy
+
+
+class _Words(str):
+    """A text whose repr is itself, so that it stands unquoted inside the repr of a tuple."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 def describe(value: Any) -> str:
     """`float32[50, 8, 12]` for an array, else the value itself."""
     if hasattr(value, "shape") and hasattr(value, "dtype"):
-        return f"{value.dtype}{list(value.shape)}"
-    return repr(value)
+        return _Words(f"{value.dtype}{list(value.shape)}")
+    return _Words(repr(value))
 
 
-def size(owner: str, **sizes: Any) -> None:
+def short(value: Any) -> str:
+    """The value or pytree in at most two hundred characters."""
+    text = repr(jax.tree.map(describe, value))
+    return text if len(text) <= 200 else text[:197] + "..."
+
+
+# -- what constructors are given
+
+
+def size(owner: str, at_least: int = 1, **sizes: Any) -> None:
     """Each size is a whole number of at least 1."""
     for name, value in sizes.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{owner}: {name} is {value!r}, wanted a whole number of at least 1")
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < at_least:
+            raise ValueError(f"{owner}: {name} is {value!r}, wanted a whole number of at least {at_least}")
+
+
+def number(owner: str, **values: Any) -> None:
+    """Each value is a finite real number."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+            raise ValueError(f"{owner}: {name} is {value!r}, wanted a number")
+
+
+def flag(owner: str, **values: Any) -> None:
+    """Each value is True or False."""
+    for name, value in values.items():
+        if not isinstance(value, bool):
+            raise ValueError(f"{owner}: {name} is {short(value)}, wanted True or False")
 
 
 def choice(owner: str, noun: str, value: Any, choices: Iterable[str | None]) -> None:
     """`value` is one of the choices; a near miss is pointed out."""
     choices = list(choices)
-    if value in choices:
-        return
-    names = [str(c) for c in choices]
-    near = difflib.get_close_matches(str(value), names, 1)
+    if value is None or isinstance(value, str):
+        if value in choices:
+            return
+        near = difflib.get_close_matches(str(value), [c for c in choices if c], 1)
+    else:
+        near = []
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"{owner} has no {noun} {value!r}; it has {', '.join(names)}{hint}")
+    raise ValueError(f"{owner} has no {noun} {value!r}; it has {', '.join(map(str, choices))}{hint}")
+
+
+def policy(owner: str, value: Any) -> None:
+    if not isinstance(value, Policy):
+        raise ValueError(f"{owner}: policy is {value!r}, wanted a Policy such as Policy(compute=jnp.bfloat16)")
+
+
+# -- what functions are given
 
 
 def batch_shape(owner: str, value: Any) -> tuple[int, ...]:
     """A tuple of sizes, () for a single sequence."""
-    if isinstance(value, (tuple, list)):
+    if isinstance(value, (tuple, list)) and all(_is_size(n) for n in value):
         return tuple(value)
     raise ValueError(f"{owner}: batch_shape is {value!r}, wanted a tuple such as (8,), or () for one sequence")
+
+
+def _is_size(n: Any) -> bool:
+    if isinstance(n, numbers.Integral):
+        return not isinstance(n, bool) and int(n) >= 0
+    return jax.export.is_symbolic_dim(n)
 
 
 def array(owner: str, name: str, value: Any, rank: int, layout: str) -> None:
     """`value` is an array of at least `rank` axes."""
     if not hasattr(value, "shape") or not hasattr(value, "dtype"):
-        raise ValueError(f"{owner}: {name} is {_short(value)}, wanted an array {layout}; jnp.asarray({name}) makes one")
+        raise ValueError(f"{owner}: {name} is {short(value)}, wanted an array {layout}; jnp.asarray({name}) makes one")
     if len(value.shape) < rank:
-        raise ValueError(f"{owner}: {name} has {len(value.shape)} axes, wanted {layout} ({name}: {describe(value)})")
+        axes = "1 axis" if len(value.shape) == 1 else f"{len(value.shape)} axes"
+        raise ValueError(f"{owner}: {name} has {axes}, wanted {layout} ({name}: {describe(value)})")
 
 
 def floats(owner: str, name: str, value: Any, rank: int, layout: str) -> None:
@@ -61,9 +115,15 @@ def floats(owner: str, name: str, value: Any, rank: int, layout: str) -> None:
         )
 
 
+def whole(owner: str, name: str, value: Any, layout: str) -> None:
+    """`value` is an array of whole numbers."""
+    if not jnp.issubdtype(value.dtype, jnp.integer):
+        raise ValueError(f"{owner}: {name} is {describe(value)}, wanted whole numbers {layout}")
+
+
 def features(owner: str, xs: Any, expected: int) -> None:
     """xs [T, *batch, n_in] is floating point and has as many features as the weights."""
-    floats(owner, "x", xs, 2, "[T, *batch, n_in]")
+    floats(owner, "x", xs, 1, "[T, *batch, n_in]")
     if xs.shape[-1] != expected:
         raise ValueError(f"{owner}: x has {xs.shape[-1]} features, weights expect {expected} (x: {describe(xs)})")
 
@@ -73,38 +133,43 @@ def steps(owner: str, name: str, value: Any, shape: tuple[int, ...]) -> None:
     if value is None:
         return
     wanted = f"bool{list(shape)}, one a step and sequence as in x"
-    if getattr(value, "dtype", None) != jnp.bool_:
-        raise ValueError(f"{owner}: {name} is {_short(value)}, wanted {wanted}; jnp.asarray({name}, bool) converts")
+    dtype = getattr(value, "dtype", None)
+    if dtype != jnp.bool_:
+        lengths = name == "mask" and dtype is not None and jnp.issubdtype(dtype, jnp.integer)
+        hint = "length_mask(lengths, T) makes one" if lengths else f"jnp.asarray({name}, bool) converts"
+        raise ValueError(f"{owner}: {name} is {short(value)}, wanted {wanted}; {hint}")
     if value.shape != shape:
         raise ValueError(f"{owner}: {name} is {describe(value)}, wanted {wanted}")
 
 
-def key(owner: str, value: Any) -> None:
-    """A key is None or one key from jax.random.key (or the older PRNGKey)."""
-    if value is None:
+def key(owner: str, value: Any, optional: bool = True) -> None:
+    """One key from jax.random.key (or the older PRNGKey), or None where noise is optional."""
+    if value is None and optional:
         return
-    dtype = getattr(value, "dtype", None)
-    typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key) and value.shape == ()
-    old = dtype == jnp.uint32 and value.ndim == 1
+    dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
+    typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key) and shape == ()
+    old = dtype == np.uint32 and shape == jax.eval_shape(lambda: jax.random.PRNGKey(0)).shape
     if not typed and not old:
-        raise ValueError(f"{owner}: key is {_short(value)}, wanted jax.random.key(seed), or None for no noise")
+        wanted = "jax.random.key(seed)" + (", or None for no noise" if optional else "")
+        raise ValueError(f"{owner}: key is {short(value)}, wanted {wanted}")
 
 
 def like(owner: str, name: str, given: Any, wanted: Any, way_out: str) -> None:
-    """The pytree `given` has the structure and shapes of `wanted`; the first leaf that differs is named."""
-    want, want_structure = jax.tree.flatten_with_path(wanted)
-    got, got_structure = jax.tree.flatten_with_path(given)
-    if want_structure != got_structure:
-        raise ValueError(
-            f"{owner}: {name} is {_short(given)}, wanted {_short(jax.tree.map(describe, wanted))}; {way_out}"
-        )
-    for (path, g), (_, w) in zip(got, want, strict=True):
-        if jnp.shape(g) != w.shape:
-            place = name + jax.tree_util.keystr(path)
-            raise ValueError(f"{owner}: {place} is {describe(g)}, wanted {list(w.shape)}; {way_out}")
+    """The pytree `given` has the structure, shapes and kinds of `wanted`; the first leaf that differs is named."""
+    want, want_structure = jax.tree.flatten(wanted)
+    got, got_structure = jax.tree.flatten(given)
+    if want_structure != got_structure or not all(hasattr(leaf, "dtype") for leaf in got):
+        raise ValueError(f"{owner}: {name} is {short(given)}, wanted {short(wanted)}; {way_out}")
+    for k, (g, w) in enumerate(zip(got, want, strict=True)):
+        shape_differs = g.shape != w.shape
+        if shape_differs or (jnp.issubdtype(w.dtype, jnp.floating) and not jnp.issubdtype(g.dtype, jnp.floating)):
+            place = name + jax.tree_util.keystr(jax.tree.leaves_with_path(given)[k][0])
+            kind = list(w.shape) if shape_differs else "floating point"
+            raise ValueError(f"{owner}: {place} is {describe(g)}, wanted {kind}; {way_out}")
 
 
-def _short(value: Any) -> str:
-    """The value in at most a hundred characters."""
-    text = describe(value) if hasattr(value, "shape") else repr(jax.tree.map(describe, value))
-    return text if len(text) <= 100 else text[:97] + "..."
+def parts(owner: str, name: str, value: Any, n: int) -> None:
+    """The params or carry of a layer made of n layers."""
+    if not isinstance(value, (tuple, list)) or len(value) != n:
+        came = f"has {len(value)} entries" if isinstance(value, (tuple, list)) else f"is {short(value)}"
+        raise ValueError(f"{owner}: {name} {came}, wanted a tuple of {n}; layer.init and layer.carry make them")

@@ -1,5 +1,7 @@
 """Layers made of layers, and the layers that know no time."""
 
+import functools
+import numbers
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -9,8 +11,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from jaxrnn import checks, initializers
 from jaxrnn.masks import zeroed
-from jaxrnn.policy import Policy
-from jaxrnn.types import Carry, Layer, Params, spec
+from jaxrnn.policy import Policy, promote
+from jaxrnn.types import Carry, Layer, Params, Spec, spec
 
 
 class Directions(NamedTuple):
@@ -37,16 +39,18 @@ def stack(*layers: Layer) -> Layer:
         _is_layer("stack", f"layer {position}", layer)
 
     def init(key: PRNGKeyArray) -> Params:
+        checks.key("stack", key, optional=False)
         keys = jax.random.split(key, len(layers))
         return tuple(layer.init(key) for layer, key in zip(layers, keys, strict=True))
 
     def carry(batch_shape: tuple[int, ...], params: Params | None = None) -> Carry:
-        parts = (None,) * len(layers) if params is None else params
-        return tuple(layer.carry(batch_shape, part) for layer, part in zip(layers, parts, strict=True))
+        each: Any = (None,) * len(layers) if params is None else params
+        checks.parts("stack", "params", each, len(layers))
+        return tuple(layer.carry(batch_shape, p) for layer, p in zip(layers, each, strict=True))
 
     def apply(params: Params, carry: Carry, xs: Array, *, key=None, mask=None, reset=None) -> tuple[Carry, Array]:
-        _has_parts("stack", "params", params, len(layers))
-        _has_parts("stack", "carry", carry, len(layers))
+        checks.parts("stack", "params", params, len(layers))
+        checks.parts("stack", "carry", carry, len(layers))
         keys = _keys("stack", key, len(layers))
         after = []
         for layer, p, c, k in zip(layers, params, carry, keys, strict=True):
@@ -65,26 +69,32 @@ def bidirectional(forward: Layer, backward: Layer) -> Layer:
     _is_layer("bidirectional", "forward", forward)
     _is_layer("bidirectional", "backward", backward)
     for name, layer, wanted in (("forward", forward, False), ("backward", backward, True)):
-        if layer.spec and layer.spec.name == "unroll" and dict(layer.spec.options)["reverse"] != wanted:
+        if (not wanted) in _directions(layer.spec):
             raise ValueError(
                 f"bidirectional: {name} was built with reverse={not wanted}, wanted unroll(cell, reverse={wanted})"
             )
 
     def init(key: PRNGKeyArray) -> Directions:
+        checks.key("bidirectional", key, optional=False)
         key_f, key_b = jax.random.split(key)
         return Directions(forward.init(key_f), backward.init(key_b))
 
     def carry(batch_shape: tuple[int, ...], params: Params | None = None) -> Directions:
-        f, b = (None, None) if params is None else params
-        return Directions(forward.carry(batch_shape, f), backward.carry(batch_shape, b))
+        each: Any = (None, None) if params is None else params
+        checks.parts("bidirectional", "params", each, 2)
+        return Directions(forward.carry(batch_shape, each[0]), backward.carry(batch_shape, each[1]))
 
     def apply(params: Params, carry: Carry, xs: Array, *, key=None, mask=None, reset=None) -> tuple[Carry, Array]:
-        _has_parts("bidirectional", "params", params, 2)
-        _has_parts("bidirectional", "carry", carry, 2)
+        checks.parts("bidirectional", "params", params, 2)
+        checks.parts("bidirectional", "carry", carry, 2)
         key_f, key_b = _keys("bidirectional", key, 2)
         carry_f, ys_f = forward.apply(params[0], carry[0], xs, key=key_f, mask=mask, reset=reset)
         carry_b, ys_b = backward.apply(params[1], carry[1], xs, key=key_b, mask=mask, reset=reset)
-        return Directions(carry_f, carry_b), jnp.concatenate([ys_f, ys_b], axis=-1)
+        if ys_f.shape[:-1] != ys_b.shape[:-1]:
+            both = f"{checks.describe(ys_f)} and {checks.describe(ys_b)}"
+            raise ValueError(f"bidirectional: the layers give {both}, wanted the same shape but for the features")
+        dtype = promote(ys_f.dtype, ys_b.dtype)
+        return Directions(carry_f, carry_b), jnp.concatenate([ys_f.astype(dtype), ys_b.astype(dtype)], axis=-1)
 
     return Layer(init, carry, apply, spec("bidirectional", forward, backward))
 
@@ -110,6 +120,10 @@ def last(layer: Layer) -> Layer:
     A `dense` that should see the last state goes inside: last(stack(unroll(cell), dense(n, n_out))).
     """
     _is_layer("last", "layer", layer)
+    if layer.spec and layer.spec.name in ("last", "batch_major"):
+        raise ValueError(
+            f"last: layer is {layer.spec.name}(...), wanted one with time first; last goes inside batch_major"
+        )
 
     def apply(params: Params, carry: Carry, xs: Array, *, key=None, mask=None, reset=None) -> tuple[Carry, Array]:
         carry, ys = layer.apply(params, carry, xs, key=key, mask=mask, reset=reset)
@@ -125,18 +139,24 @@ def last(layer: Layer) -> Layer:
 
 
 def batch_major(layer: Layer) -> Layer:
-    """The layer with the batch before time: xs, mask, reset and ys are [B, T, ...]; the carry is left alone."""
+    """The layer with the batch before time: xs, mask, reset and ys are [B, T, ...]; the carry is left alone.
+
+    batch_major(last(layer)) gives [B, n], as last(layer) does.
+    """
     _is_layer("batch_major", "layer", layer)
+    has_time = layer.spec is None or layer.spec.name != "last"
 
     def swap(a: Array | None) -> Array | None:
         return None if a is None else jnp.swapaxes(a, 0, 1)
 
     def apply(params: Params, carry: Carry, xs: Array, *, key=None, mask=None, reset=None) -> tuple[Carry, Array]:
         checks.array("batch_major", "x", xs, 2, "[B, T, ...]")
+        if not jnp.issubdtype(xs.dtype, jnp.integer):
+            checks.array("batch_major", "x", xs, 3, "[B, T, n_in]")
         for name, a in (("mask", mask), ("reset", reset)):
             checks.steps("batch_major", name, a, xs.shape[: getattr(a, "ndim", 2)])
         carry, ys = layer.apply(params, carry, swap(xs), key=key, mask=swap(mask), reset=swap(reset))
-        return carry, jnp.swapaxes(ys, 0, 1)
+        return carry, jnp.swapaxes(ys, 0, 1) if has_time else ys
 
     return layer._replace(apply=apply, spec=spec("batch_major", layer))
 
@@ -144,6 +164,7 @@ def batch_major(layer: Layer) -> Layer:
 def dense(n_in: int, n: int, *, policy: Policy = Policy()) -> Layer:
     """y_t = x_t w + b at every step, in the policy's accumulate dtype: logits meet the loss unrounded."""
     checks.size("dense", n_in=n_in, n=n)
+    checks.policy("dense", policy)
 
     def init(key: PRNGKeyArray) -> Dense:
         dtype = policy.param_dtype
@@ -153,7 +174,7 @@ def dense(n_in: int, n: int, *, policy: Policy = Policy()) -> Layer:
         checks.features("dense", xs, params.w.shape[0])
         return policy.affine(xs, params.w, params.b)
 
-    return _timeless(init, f, features=1)._replace(spec=spec("dense", n_in=n_in, n=n, policy=policy))
+    return _timeless(init, f, 1, spec("dense", n_in=n_in, n=n, policy=policy))
 
 
 def embed(vocab: int, n: int, *, policy: Policy = Policy()) -> Layer:
@@ -162,18 +183,17 @@ def embed(vocab: int, n: int, *, policy: Policy = Policy()) -> Layer:
     A number outside [0, vocab) gives NaN, which is seen, where clamping would give a neighbour's row, which is not.
     """
     checks.size("embed", vocab=vocab, n=n)
+    checks.policy("embed", policy)
 
     def init(key: PRNGKeyArray) -> Embedding:
         return Embedding(jax.random.normal(key, (vocab, n), policy.param_dtype))
 
     def f(params: Embedding, xs: Int[Array, "T *batch"], key: PRNGKeyArray | None) -> Array:
-        checks.array("embed", "x", xs, 1, "[T, *batch]")
-        if not jnp.issubdtype(xs.dtype, jnp.integer):
-            raise ValueError(f"embed: x is {checks.describe(xs)}, wanted whole numbers [T, *batch]")
+        checks.whole("embed", "x", xs, "[T, *batch]")
         rows = params.w.at[xs].get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
         return policy.output(rows)
 
-    return _timeless(init, f, features=0)._replace(spec=spec("embed", vocab=vocab, n=n, policy=policy))
+    return _timeless(init, f, 0, spec("embed", vocab=vocab, n=n, policy=policy))
 
 
 def dropout(rate: float) -> Layer:
@@ -181,7 +201,7 @@ def dropout(rate: float) -> Layer:
 
     Srivastava et al. 2014; a fresh draw at every step, on the way between layers (Zaremba et al. 2014).
     """
-    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < 1:
+    if isinstance(rate, bool) or not isinstance(rate, numbers.Real) or not 0 <= rate < 1:
         raise ValueError(f"dropout: rate is {rate!r}, wanted a number in [0, 1)")
 
     def f(params: tuple[()], xs: Array, key: PRNGKeyArray | None) -> Array:
@@ -191,19 +211,46 @@ def dropout(rate: float) -> Layer:
         kept = jax.random.bernoulli(key, 1 - rate, xs.shape)
         return jnp.where(kept, xs / (1 - rate), jnp.zeros((), xs.dtype))
 
-    return _timeless(lambda key: (), f, features=1)._replace(spec=spec("dropout", rate=rate))
+    return _timeless(lambda key: (), f, 1, spec("dropout", rate=rate))
 
 
-def _timeless(init: Callable[..., Params], f: Callable[..., Array], features: int) -> Layer:
+def _timeless(init: Callable[..., Params], f: Callable[..., Array], features: int, made_by: Spec) -> Layer:
     """A layer without a carry: ys = f(params, xs, key), zero where masked. xs has `features` axes past the batch."""
+    name = made_by.name
+    layout = "[T, *batch, n_in]" if features else "[T, *batch]"
+
+    @functools.cache
+    def wanted_params() -> Params:
+        return jax.eval_shape(init, jax.random.key(0))
+
+    def checked_init(key: PRNGKeyArray) -> Params:
+        checks.key(name, key, optional=False)
+        return init(key)
+
+    def carry(batch_shape: tuple[int, ...], params: Params | None = None) -> tuple[()]:
+        checks.batch_shape(name, batch_shape)
+        return ()
 
     def apply(params: Params, carry: Carry, xs: Array, *, key=None, mask=None, reset=None) -> tuple[Carry, Array]:
-        checks.array("layer", "x", xs, 1, "[T, *batch, ...]")
-        checks.steps("layer", "mask", mask, xs.shape[: xs.ndim - features])
-        checks.key("layer", key)
+        checks.array(name, "x", xs, 1 + features, layout)
+        checks.like(name, "params", params, wanted_params(), "layer.init(key) makes them")
+        checks.like(name, "carry", carry, (), "layer.carry(batch_shape) makes one")
+        batch = xs.shape[: xs.ndim - features]
+        checks.steps(name, "mask", mask, batch)
+        checks.steps(name, "reset", reset, batch)
+        checks.key(name, key)
         return (), zeroed(f(params, zeroed(xs, mask), key), mask)
 
-    return Layer(init, lambda batch_shape, params=None: (), apply)
+    return Layer(checked_init, carry, apply, made_by)
+
+
+def _directions(made_by: Spec | None) -> set[bool]:
+    """The `reverse` of every unroll in a layer, as far as its spec tells; a bidirectional one counts as neither."""
+    if made_by is None or made_by.name == "bidirectional":
+        return set()
+    if made_by.name == "unroll":
+        return {bool(dict(made_by.options)["reverse"])}
+    return set().union(*map(_directions, made_by.children))
 
 
 def _keys(owner: str, key: PRNGKeyArray | None, n: int) -> Any:
@@ -215,9 +262,3 @@ def _is_layer(owner: str, name: str, value: Any) -> None:
     if not isinstance(value, Layer):
         hint = "; unroll(cell) makes one" if hasattr(value, "step") else ""
         raise ValueError(f"{owner}: {name} is a {type(value).__name__}, wanted a Layer{hint}")
-
-
-def _has_parts(owner: str, name: str, value: Any, n: int) -> None:
-    if not isinstance(value, (tuple, list)) or len(value) != n:
-        came = f"{len(value)} entries" if isinstance(value, (tuple, list)) else repr(type(value).__name__)
-        raise ValueError(f"{owner}: {name} has {came}, wanted a tuple of {n}; layer.init and layer.carry make them")

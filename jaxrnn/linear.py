@@ -9,7 +9,6 @@ from jaxtyping import Array
 
 from jaxrnn.gated import cast_like
 from jaxrnn.masks import choose, zeroed
-from jaxrnn.policy import Policy
 from jaxrnn.types import Carry, Cell, Linear, Params
 
 
@@ -18,13 +17,13 @@ def advance(a: Any, b: Any, h: Any) -> Any:
     return jax.tree.map(lambda a, b, h: a * h.astype(b.dtype) + b, a, b, h)
 
 
-def derive_step(linear: Linear, policy: Policy) -> Callable[[Params, Carry, Any], tuple[Carry, Array]]:
+def derive_step(linear: Linear) -> Callable[[Params, Carry, Any], tuple[Carry, Array]]:
     """step(params, carry, u): the carry keeps its own dtype."""
 
     def step(params: Params, carry: Carry, u: Any) -> tuple[Carry, Array]:
         a, b = linear.terms(params, u)
         new = cast_like(linear.unpack(advance(a, b, linear.pack(carry))), carry)
-        return new, policy.output(linear.output(params, new, u))
+        return new, linear.output(params, new, u)
 
     return step
 

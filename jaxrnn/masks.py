@@ -14,13 +14,13 @@ def length_mask(lengths: Int[Array, "*batch"], T: int) -> Bool[Array, "T *batch"
 
     Raises ValueError when lengths are not whole numbers or T is negative.
     """
-    if not isinstance(T, int) or isinstance(T, bool) or T < 0:
-        raise ValueError(f"length_mask: T is {T!r}, wanted a whole number of at least 0")
+    checks.size("length_mask", at_least=0, T=T)
+    if not hasattr(lengths, "dtype") and not isinstance(lengths, (int, list, tuple)):
+        raise ValueError(f"length_mask: lengths is {lengths!r}, wanted whole numbers [*batch]")
     lengths = jnp.asarray(lengths)
-    if not jnp.issubdtype(lengths.dtype, jnp.integer):
-        raise ValueError(f"length_mask: lengths is {checks.describe(lengths)}, wanted whole numbers [*batch]")
-    times = jnp.arange(T, dtype=lengths.dtype).reshape(T, *(1,) * lengths.ndim)
-    return times < lengths
+    checks.whole("length_mask", "lengths", lengths, "[*batch]")
+    times = jnp.arange(T).reshape(T, *(1,) * lengths.ndim)
+    return times < lengths.astype(times.dtype)
 
 
 def choose(where: Bool[Array, "*batch"], a: Array, b: Array) -> Array:

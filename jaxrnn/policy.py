@@ -47,6 +47,10 @@ class Policy:
                 raise ValueError(
                     f"Policy: {field.name} is {given!r}, wanted a floating dtype such as jnp.bfloat16, or None"
                 )
+            if jax.dtypes.canonicalize_dtype(dtype) != dtype:
+                raise ValueError(
+                    f"Policy: {field.name} is {dtype}, which JAX rounds to float32 unless jax_enable_x64 is on"
+                )
             object.__setattr__(self, field.name, dtype)
 
     @property

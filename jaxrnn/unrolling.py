@@ -1,5 +1,6 @@
 """The bridge from Cell to Layer: checks, keys, masks, resets and reversal, then a method."""
 
+import functools
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -34,8 +35,13 @@ def unroll(
 
     Raises ValueError on an unknown method or checkpoint; `apply` raises it on arguments that do not fit.
     """
+    if not isinstance(cell, Cell):
+        raise ValueError(f"unroll: cell is a {type(cell).__name__}, wanted a Cell such as lstm(n_in, n)")
     name = cell.spec.name if cell.spec else "cell"
     checks.choice(name, "method", method, ["auto", *serving(cell)])
+    checks.flag(name, reverse=reverse)
+    if isinstance(checkpoint, str) and checkpoint != "sqrt":
+        raise ValueError(f"{name}: checkpoint is {checkpoint!r}, wanted a number of steps, 'sqrt' or None")
     if checkpoint is not None and checkpoint != "sqrt":
         checks.size(name, checkpoint=checkpoint)
     guarded = _guard(cell)
@@ -44,13 +50,27 @@ def unroll(
     # Compiled once per Layer: eager calls would otherwise trace the loop anew each time (67 ms against 0.05).
     @jax.jit
     def run(params: Params, carry: Carry, inputs: Inputs, key: PRNGKeyArray | None) -> tuple[Carry, Array]:
-        _check(name, cell, params, carry, inputs.xs)
         keys = _split(key, inputs.xs.shape[0])
         carry, ys = chosen(guarded, params, carry, _backwards(inputs) if reverse else inputs, keys, checkpoint)
         return carry, flip(ys) if reverse else ys
 
+    @functools.cache
+    def wanted_params() -> Params:
+        return jax.eval_shape(cell.init, jax.random.key(0))
+
+    @functools.lru_cache(maxsize=16)
+    def wanted_carry(batch_shape: tuple[int, ...]) -> Carry:
+        return jax.eval_shape(lambda params: cell.carry(batch_shape, params), wanted_params())
+
+    def init(key: PRNGKeyArray) -> Params:
+        checks.key(name, key, optional=False)
+        return cell.init(key)
+
     def start(batch_shape: tuple[int, ...], params: Params | None = None) -> Carry:
-        return cell.carry(checks.batch_shape(name, batch_shape), params)
+        batch_shape = checks.batch_shape(name, batch_shape)
+        if params is not None:
+            checks.like(name, "params", params, wanted_params(), "layer.init(key) makes them")
+        return cell.carry(batch_shape, params)
 
     def apply(
         params: Params,
@@ -65,19 +85,14 @@ def unroll(
         checks.steps(name, "mask", mask, xs.shape[:-1])
         checks.steps(name, "reset", reset, xs.shape[:-1])
         checks.key(name, key)
+        batch = xs.shape[1:-1]
+        checks.like(name, "params", params, wanted_params(), "layer.init(key) makes them")
+        way_out = f"layer.carry({batch}, params) makes one for x {checks.describe(xs)}, where axis 0 is time"
+        checks.like(name, "carry", carry, wanted_carry(batch), way_out)
         return run(params, carry, Inputs(xs, mask, reset), key)
 
     made_by = spec("unroll", cell, method=method, reverse=reverse, checkpoint=checkpoint)
-    return Layer(cell.init, start, apply, made_by)
-
-
-def _check(name: str, cell: Cell, params: Params, carry: Carry, xs: Array) -> None:
-    """The params and the carry have the shapes that the cell itself would give them."""
-    wanted = jax.eval_shape(cell.init, jax.random.key(0))
-    checks.like(name, "params", params, wanted, "layer.init(key) makes them")
-    batch = xs.shape[1:-1]
-    wanted = jax.eval_shape(lambda params: cell.carry(batch, params), params)
-    checks.like(name, "carry", carry, wanted, f"layer.carry({batch}, params) makes one")
+    return Layer(init, start, apply, made_by)
 
 
 def _split(key: PRNGKeyArray | None, T: int) -> Keys | None:

@@ -1,5 +1,10 @@
 """Every test runs in float64 and under strict dtype promotion, so that a silent conversion is a failure."""
 
+import os
+
+# LLVM's optimisations cost a third of the suite's time and are not what is under test.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
 import jax
 
 jax.config.update("jax_enable_x64", True)

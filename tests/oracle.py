@@ -110,6 +110,48 @@ def gru_article(p, carry, x):
     return (h,), h
 
 
+def g(a):
+    """minGRU's activation: a + 1/2 from 0 on, the sigmoid below; Feng 2024, appendix B."""
+    return np.where(a >= 0, a + 0.5, s(a))
+
+
+def mingru(p, carry, x):
+    """z = s(x W_z + b_z), n = g(x W_n + b_n), h' = (1 - z) h + z n; Feng 2024, section 3.1."""
+    (h,) = carry
+    z, n = np.split(x @ p.w_x + p.b, 2)
+    h = (1 - s(z)) * h + s(z) * g(n)
+    return (h,), h
+
+
+def minlstm(p, carry, x):
+    """h' = f/(f + i) h + i/(f + i) n; Feng 2024, section 3.2."""
+    (h,) = carry
+    f, i, n = np.split(x @ p.w_x + p.b, 3)
+    f, i = s(f), s(i)
+    h = f / (f + i) * h + i / (f + i) * g(n)
+    return (h,), h
+
+
+def lru(p, carry, x):
+    """h' = lambda h + gamma (x B), y = Re(h' C) + x D, with complex h; Orvieto 2023, equations 6 and 7."""
+    h = carry[0] + 1j * carry[1]
+    re_b, im_b, d = np.split(p.w_x, 3, axis=1)
+    re_c, minus_im_c = np.split(p.w_y, 2)
+    decay = np.exp(-np.exp(p.nu) + 1j * np.exp(p.theta))
+    h = decay * h + np.exp(p.gamma) * (x @ (re_b + 1j * im_b))
+    return (h.real, h.imag), (h @ (re_c - 1j * minus_im_c)).real + x @ d
+
+
+def rglru(p, carry, x):
+    """a = exp(-8 softplus(Lambda) r), h' = a h + sqrt(1 - a^2) (i v), v = x W_v; De 2024, equations 1-4."""
+    (h,) = carry
+    v = x @ p.w_x
+    r, i = np.split(s(v @ p.w_v + p.b), 2)
+    a = np.exp(-8 * np.log1p(np.exp(p.decay)) * r)
+    h = a * h + np.sqrt(1 - a**2) * i * v
+    return (h,), h
+
+
 ORACLES = {
     "elman": elman,
     "lstm": lstm,
@@ -118,6 +160,10 @@ ORACLES = {
     "gru": gru,
     "gru_before": gru_before,
     "gru_article": gru_article,
+    "mingru": mingru,
+    "minlstm": minlstm,
+    "lru": lru,
+    "rglru": rglru,
 }
 
 

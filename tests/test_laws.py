@@ -9,11 +9,19 @@ from jax.test_util import check_grads
 from oracle import ORACLES, run
 from tiny import DERIVED, N_IN, B, N, T, applied, close, example, loss, loss_and_grads
 
-from jaxrnn import CELLS, METHODS, Policy, length_mask, unroll
+from jaxrnn import CELLS, Policy, length_mask, unroll
+from jaxrnn.methods import serving
 
 # All of a cell's laws run in one worker, where they share what was compiled for it.
 cells = pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in CELLS])
-methods = pytest.mark.parametrize("method", METHODS)
+cells_and_methods = pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        pytest.param(name, method, marks=pytest.mark.xdist_group(name), id=f"{name}-{method}")
+        for name, make in CELLS.items()
+        for method in serving(make(N_IN, N))
+    ],
+)
 directions = pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 
 REAL = jnp.ones((T, B), bool)
@@ -31,8 +39,7 @@ def one_by_one(name, method, carry, times):
     return carry, jnp.concatenate(ys)
 
 
-@cells
-@methods
+@cells_and_methods
 @directions
 def test_equals_the_oracle(name, method, reverse):
     e = example(name)
@@ -41,8 +48,7 @@ def test_equals_the_oracle(name, method, reverse):
     close(applied(name, method, reverse)(*e.arguments), (type(e.carry)(*carry), ys))
 
 
-@cells
-@methods
+@cells_and_methods
 @pytest.mark.parametrize("batch", [(), (2, 3)], ids=["no batch", "two batch axes"])
 def test_any_batch_rank_equals_the_oracle(name, method, batch):
     e = example(name, batch)
@@ -56,12 +62,11 @@ def test_scan_has_right_derivatives_of_both_modes_and_orders(name):
     e = example(name)
     layer = unroll(e.cell, "scan")
     flat, unravel = ravel_pytree(e.arguments[:3])  # one vector: thirty small compilations fewer
-    f = jax.jit(lambda flat: loss(layer, *unravel(flat), e.mask, e.reset))
+    f = jax.jit(lambda flat: loss(layer, *unravel(flat), mask=e.mask, reset=e.reset))
     check_grads(f, (flat,), order=2, modes=("fwd", "rev"), atol=1e-6, rtol=1e-6, eps=1e-5)
 
 
-@cells
-@methods
+@cells_and_methods
 @pytest.mark.parametrize("checkpoint", [None, 3, "sqrt"])
 @directions
 def test_every_method_equals_scan_in_value_and_gradient(name, method, checkpoint, reverse):
@@ -72,16 +77,14 @@ def test_every_method_equals_scan_in_value_and_gradient(name, method, checkpoint
     close(got, loss_and_grads(name, "scan", reverse)(*e.arguments), DERIVED)
 
 
-@cells
-@methods
+@cells_and_methods
 def test_batch_equals_vmap(name, method):
     e = example(name)
     one = jax.jit(jax.vmap(applied(name, method), (None, 0, 1, 1, 1), (0, 1)))
     close(one(*e.arguments), applied(name, method)(*e.arguments))
 
 
-@cells
-@methods
+@cells_and_methods
 def test_an_ensemble_of_params_equals_its_members(name, method):
     e = example(name)
     many = jax.tree.map(lambda a: jnp.stack([a, a / 2]), e.params)
@@ -90,16 +93,14 @@ def test_an_ensemble_of_params_equals_its_members(name, method):
     close(together, jax.tree.map(lambda *a: jnp.stack(a), *alone))
 
 
-@cells
-@methods
+@cells_and_methods
 def test_a_sequence_equals_its_single_steps(name, method):
     e = example(name)
     whole = applied(name, method)(e.params, e.carry, e.xs, REAL, NEVER)
     close(one_by_one(name, method, e.carry, range(T)), whole)
 
 
-@cells
-@methods
+@cells_and_methods
 @directions
 def test_a_padded_sequence_equals_the_shorter_one(name, method, reverse):
     e = example(name)
@@ -111,8 +112,7 @@ def test_a_padded_sequence_equals_the_shorter_one(name, method, reverse):
     assert not ys[3:].any()
 
 
-@cells
-@methods
+@cells_and_methods
 def test_a_reset_starts_afresh(name, method):
     e = example(name)
     reset = NEVER.at[2].set(True)
@@ -121,18 +121,16 @@ def test_a_reset_starts_afresh(name, method):
     close(ys[:2], one_by_one(name, method, e.carry, range(2))[1])
 
 
-@cells
-@methods
+@cells_and_methods
 @directions
 def test_nan_in_padding_reaches_neither_loss_nor_gradients(name, method, reverse):
     e = example(name)
     f = loss_and_grads(name, method, reverse)
-    dirty, clean = (e.arguments[:2] + (jnp.where(e.mask[..., None], e.xs, pad),) for pad in (jnp.nan, 0))
-    close(f(*dirty, e.mask, e.reset), f(*clean, e.mask, e.reset))
+    dirty, clean = (jnp.where(e.mask[..., None], e.xs, pad) for pad in (jnp.nan, 0))
+    close(*(f(e.params, e.carry, xs, e.mask, e.reset) for xs in (dirty, clean)))
 
 
-@cells
-@methods
+@cells_and_methods
 def test_length_0_gives_the_carry_back(name, method):
     e = example(name)
     mask = length_mask(jnp.array([0, T]), T)
@@ -141,8 +139,7 @@ def test_length_0_gives_the_carry_back(name, method):
     assert not ys[:, 0].any()
 
 
-@cells
-@methods
+@cells_and_methods
 def test_no_steps_at_all_give_the_carry_back_with_its_gradient(name, method):
     e = example(name)
     none = e.params, e.carry, e.xs[:0], e.mask[:0], e.reset[:0]
@@ -154,8 +151,7 @@ def test_no_steps_at_all_give_the_carry_back_with_its_gradient(name, method):
     assert all(leaf.any() for leaf in jax.tree.leaves(dcarry))
 
 
-@cells
-@methods
+@cells_and_methods
 @pytest.mark.parametrize("policy", [Policy(), Policy(compute=jnp.bfloat16), Policy(param=jnp.bfloat16)], ids=str)
 def test_the_carry_keeps_its_shape_and_dtype(name, method, policy):
     with jax.enable_x64(False):
@@ -170,8 +166,7 @@ def test_the_carry_keeps_its_shape_and_dtype(name, method, policy):
     assert ys.dtype == (policy.compute or jnp.float32)
 
 
-@cells
-@methods
+@cells_and_methods
 @pytest.mark.parametrize("outer", [lambda f: f, jax.jit], ids=["eager", "jit"])
 def test_the_second_call_does_not_trace_again(name, method, outer):
     e = example(name)

@@ -17,6 +17,8 @@ from jaxrnn.runner.config import Article, Text
 from jaxrnn.runner.progress import progress
 from jaxrnn.runner.tasks import article, text
 
+pytestmark = pytest.mark.xdist_group("runner")  # its tests share three runs
+
 COMMAND = Path(sys.executable).with_name("jaxrnn")
 TINY = [
     "--units",

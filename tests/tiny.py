@@ -55,9 +55,9 @@ def loss_and_grads(name: str, method: str, reverse: bool = False, checkpoint: An
     return jax.jit(jax.value_and_grad(functools.partial(loss, layer), (0, 1, 2)))
 
 
-def loss(layer, params, carry, xs, mask=None, reset=None):
+def loss(layer, params, carry, xs, mask=None, reset=None, key=None):
     """A scalar that every output and every carry enters, each with a weight of its own."""
-    after, ys = layer.apply(params, carry, xs, mask=mask, reset=reset)
+    after, ys = layer.apply(params, carry, xs, mask=mask, reset=reset, key=key)
     leaves = [ys, *jax.tree.leaves(after)]
     return sum(jnp.sum(jnp.sin(a) * jnp.cos(jnp.arange(a.size, dtype=a.dtype).reshape(a.shape))) for a in leaves)
 

@@ -5,7 +5,11 @@ from functools import partial
 
 from jaxrnn.cells.elman import elman
 from jaxrnn.cells.gru import gru
+from jaxrnn.cells.lru import lru
 from jaxrnn.cells.lstm import lstm
+from jaxrnn.cells.mingru import mingru
+from jaxrnn.cells.minlstm import minlstm
+from jaxrnn.cells.rglru import rglru
 from jaxrnn.types import Cell
 
 CELLS: dict[str, Callable[..., Cell]] = {
@@ -16,6 +20,10 @@ CELLS: dict[str, Callable[..., Cell]] = {
     "gru": gru,
     "gru_before": partial(gru, form="before"),
     "gru_article": partial(gru, form="article"),
+    "mingru": mingru,
+    "minlstm": minlstm,
+    "lru": lru,
+    "rglru": rglru,
 }
 
-__all__ = ["CELLS", "elman", "gru", "lstm"]
+__all__ = ["CELLS", "elman", "gru", "lru", "lstm", "mingru", "minlstm", "rglru"]

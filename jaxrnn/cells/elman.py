@@ -43,6 +43,7 @@ def elman(n_in: int, n: int, activation: str | Callable[[Array], Array] = "tanh"
     Raises ValueError on sizes below 1 or an unknown activation.
     """
     checks.size("elman", n_in=n_in, n=n)
+    checks.policy("elman", policy)
     if not callable(activation):
         checks.choice("elman", "activation", activation, ACTIVATIONS)
     act = activation if callable(activation) else ACTIVATIONS[activation]

@@ -44,6 +44,7 @@ def gru(n_in: int, n: int, form: Literal["after", "before", "article"] = "after"
     weights: none can be converted into another.
     """
     checks.size("gru", n_in=n_in, n=n)
+    checks.policy("gru", policy)
     checks.choice("gru", "form", form, FORMS)
     dtype = policy.param_dtype
 

@@ -46,6 +46,7 @@ def lru(
     Raises ValueError on sizes below 1, or unless 0 <= r_min < r_max < 1.
     """
     checks.size("lru", n_in=n_in, n=n)
+    checks.policy("lru", policy)
     if not 0 <= r_min < r_max < 1:
         raise ValueError(f"lru: r_min and r_max are {r_min} and {r_max}, wanted 0 <= r_min < r_max < 1")
     dtype = policy.param_dtype
@@ -85,8 +86,8 @@ def lru(
     def output(params: Params, carry: Carry, us: Array) -> Array:
         y = policy.dot(jnp.concatenate([carry.re, carry.im], axis=-1), params.w_y)
         wide = promote(y.dtype, us.dtype)
-        return y.astype(wide) + us[..., 2 * n :].astype(wide)
+        return policy.output(y.astype(wide) + us[..., 2 * n :].astype(wide))
 
     linear = Linear(terms, output, pack, unpack=lambda h: Carry(h.real, h.imag))
     made_by = spec("lru", n_in=n_in, n=n, r_min=r_min, r_max=r_max, max_phase=max_phase, policy=policy)
-    return Cell(init, carry, project, derive_step(linear, policy), linear, made_by)
+    return Cell(init, carry, project, derive_step(linear), linear, made_by)

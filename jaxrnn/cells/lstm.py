@@ -54,6 +54,8 @@ def lstm(
     Raises ValueError on sizes below 1 or unknown peepholes.
     """
     checks.size("lstm", n_in=n_in, n=n)
+    checks.policy("lstm", policy)
+    checks.number("lstm", forget_bias=forget_bias)
     checks.choice("lstm", "peepholes", peepholes, PEEPHOLES)
     dtype = policy.param_dtype
 

@@ -35,6 +35,7 @@ def positive(x: Array) -> Array:
 def mingru(n_in: int, n: int, *, policy: Policy = Policy()) -> Cell:
     """The minGRU cell: x [*batch, n_in] -> y = h [*batch, n]. Raises ValueError on sizes below 1."""
     checks.size("mingru", n_in=n_in, n=n)
+    checks.policy("mingru", policy)
     dtype = policy.param_dtype
 
     def init(key: PRNGKeyArray) -> Params:
@@ -52,6 +53,6 @@ def mingru(n_in: int, n: int, *, policy: Policy = Policy()) -> Cell:
         z = jax.nn.sigmoid(z)
         return Carry(1 - z), Carry(z * positive(new))
 
-    linear = Linear(terms, output=lambda params, carry, us: carry.h)
+    linear = Linear(terms, output=lambda params, carry, us: policy.output(carry.h))
     made_by = spec("mingru", n_in=n_in, n=n, policy=policy)
-    return Cell(init, carry, project, derive_step(linear, policy), linear, made_by)
+    return Cell(init, carry, project, derive_step(linear), linear, made_by)

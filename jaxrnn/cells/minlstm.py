@@ -32,6 +32,8 @@ class Carry(NamedTuple):
 def minlstm(n_in: int, n: int, forget_bias: float = 1.0, *, policy: Policy = Policy()) -> Cell:
     """The minLSTM cell: x [*batch, n_in] -> y = h [*batch, n]. Raises ValueError on sizes below 1."""
     checks.size("minlstm", n_in=n_in, n=n)
+    checks.policy("minlstm", policy)
+    checks.number("minlstm", forget_bias=forget_bias)
     dtype = policy.param_dtype
 
     def init(key: PRNGKeyArray) -> Params:
@@ -50,6 +52,6 @@ def minlstm(n_in: int, n: int, forget_bias: float = 1.0, *, policy: Policy = Pol
         d = jax.nn.softplus(-f) - jax.nn.softplus(-i)
         return Carry(jnp.exp(-jax.nn.softplus(d))), Carry(jnp.exp(-jax.nn.softplus(-d)) * positive(new))
 
-    linear = Linear(terms, output=lambda params, carry, us: carry.h)
+    linear = Linear(terms, output=lambda params, carry, us: policy.output(carry.h))
     made_by = spec("minlstm", n_in=n_in, n=n, forget_bias=forget_bias, policy=policy)
-    return Cell(init, carry, project, derive_step(linear, policy), linear, made_by)
+    return Cell(init, carry, project, derive_step(linear), linear, made_by)

@@ -19,6 +19,7 @@ from jaxrnn.policy import Policy, promote
 from jaxrnn.types import Cell, Linear, spec
 
 C = 8.0  # De et al. 2024, below eq. 4
+TINY = 1e-12  # where r is 0 the square root would have no derivative
 
 
 class Params(NamedTuple):
@@ -35,6 +36,7 @@ class Carry(NamedTuple):
 def rglru(n_in: int, n: int, *, policy: Policy = Policy()) -> Cell:
     """The RG-LRU cell: x [*batch, n_in] -> y = h [*batch, n]. Raises ValueError on sizes below 1."""
     checks.size("rglru", n_in=n_in, n=n)
+    checks.policy("rglru", policy)
     dtype = policy.param_dtype
 
     def init(key: PRNGKeyArray) -> Params:
@@ -60,8 +62,8 @@ def rglru(n_in: int, n: int, *, policy: Policy = Policy()) -> Cell:
         v, gates = (u.astype(wide) for u in us)
         r, i = jnp.split(jax.nn.sigmoid(gates), 2, axis=-1)
         log_a = -C * jax.nn.softplus(params.decay.astype(wide)) * r
-        return Carry(jnp.exp(log_a)), Carry(jnp.sqrt(-jnp.expm1(2 * log_a)) * i * v)
+        return Carry(jnp.exp(log_a)), Carry(jnp.sqrt(jnp.maximum(-jnp.expm1(2 * log_a), TINY)) * i * v)
 
-    linear = Linear(terms, output=lambda params, carry, us: carry.h)
+    linear = Linear(terms, output=lambda params, carry, us: policy.output(carry.h))
     made_by = spec("rglru", n_in=n_in, n=n, policy=policy)
-    return Cell(init, carry, project, derive_step(linear, policy), linear, made_by)
+    return Cell(init, carry, project, derive_step(linear), linear, made_by)

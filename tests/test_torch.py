@@ -1,0 +1,132 @@
+"""elman, lstm and gru(form="after") are PyTorch's RNN, LSTM and GRU: in values, final states and every gradient.
+
+PyTorch keeps its weights as [blocks * H, F], two biases a cell, and the states of a kind in one [layers * directions,
+B, H]. `ours` takes these as they are and is written in JAX, so that gradients meet in PyTorch's layouts too.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxrnn import bidirectional, elman, gru, lstm, stack, unroll
+
+torch = pytest.importorskip("torch", reason="PyTorch is in no extra of jaxrnn; `pip install torch` runs these")
+
+TOLERANCE = 1e-5  # float32, relative to the largest number of each array
+
+
+def one_bias(w_ih, w_hh, b_ih, b_hh):
+    """w_x, w_h, b: the biases of an RNN or LSTM are only ever added."""
+    return w_ih.T, w_hh.T, b_ih + b_hh
+
+
+def two_biases(w_ih, w_hh, b_ih, b_hh):
+    """w_x, w_h, b, b_n: r weighs the last block of a GRU's b_hh."""
+    n = w_hh.shape[1]
+    return w_ih.T, w_hh.T, b_ih + b_hh.at[2 * n :].set(0), b_hh[2 * n :]
+
+
+PEERS = {"RNN": (elman, one_bias), "LSTM": (lstm, one_bias), "GRU": (gru, two_biases)}
+
+
+class Case(NamedTuple):
+    T: int
+    B: int
+    n_in: int
+    n: int
+    layers: int = 1
+    directions: int = 1
+
+
+CASES = [
+    Case(1, 1, 1, 1),
+    Case(1, 3, 5, 2),
+    Case(5, 1, 3, 4),
+    Case(5, 2, 1, 3),
+    Case(5, 2, 3, 1),
+    Case(5, 2, 3, 4),
+    Case(7, 3, 9, 5),
+    Case(30, 2, 3, 17),
+    Case(5, 2, 3, 4, layers=2),
+    Case(5, 2, 3, 4, directions=2),
+    Case(7, 1, 5, 3, layers=2, directions=2),
+]
+
+
+def theirs(net, xs, states, d_ys, d_states):
+    """ys and final states, then the gradients of weights, xs and states, for the given gradients of the former."""
+    xs, *states = (torch.tensor(a, requires_grad=True) for a in (xs, *states))
+    ys, after = net(xs, tuple(states) if len(states) > 1 else states[0])
+    values = [ys, *after] if len(states) > 1 else [ys, after]
+    gradients = torch.autograd.grad(values, [*net.parameters(), xs, *states], [*map(torch.tensor, (d_ys, *d_states))])
+    return [a.detach().numpy() for a in (*values, *gradients)]
+
+
+def ours(kind, case, weights, xs, states, d_ys, d_states):
+    """The same, in the same order."""
+    cell, convert = PEERS[kind]
+    widths = [case.n_in] + [case.directions * case.n] * (case.layers - 1)
+    forward = [unroll(cell(width, case.n)) for width in widths]
+    backward = [unroll(cell(width, case.n), reverse=True) for width in widths]
+    layer = stack(*(forward if case.directions == 1 else map(bidirectional, forward, backward)))
+    params_structure = jax.tree.structure(jax.eval_shape(layer.init, jax.random.key(0)))
+    carry_structure = jax.tree.structure(layer.carry(()))
+
+    def f(weights, xs, states):
+        params = [leaf for k in range(0, len(weights), 4) for leaf in convert(*weights[k : k + 4])]
+        carry = [state[k] for k in range(len(states[0])) for state in states]
+        after, ys = layer.apply(params_structure.unflatten(params), carry_structure.unflatten(carry), xs)
+        leaves = jax.tree.leaves(after)
+        return [ys, *(jnp.stack(leaves[k :: len(states)]) for k in range(len(states)))]
+
+    @jax.jit
+    def run(inputs, gradients):
+        values, pull = jax.vjp(f, *inputs)
+        return [*values, *jax.tree.leaves(pull(gradients))]
+
+    return run(*jax.tree.map(jnp.float32, ((weights, xs, states), [d_ys, *d_states])))
+
+
+@functools.cache
+def both(kind, case):
+    """{name: (ours, theirs)} with values ys, h, c and gradients `d weight_ih_l0`, ..., `d xs`, `d h`, `d c`."""
+    torch.manual_seed(0)
+    net = getattr(torch.nn, kind)(case.n_in, case.n, num_layers=case.layers, bidirectional=case.directions == 2)
+    numbers = np.random.default_rng(0)
+    x = (case.T, case.B, case.n_in)
+    y = (case.T, case.B, case.directions * case.n)
+    kept = ["h", "c"] if kind == "LSTM" else ["h"]
+    state = (len(kept), case.layers * case.directions, case.B, case.n)
+    xs, states, d_ys, d_states = (numbers.normal(size=shape).astype(np.float32) for shape in (x, state, y, state))
+    weights = [w.detach().numpy() for w in net.parameters()]
+    names = ["ys", *kept, *(f"d {name}" for name in [*dict(net.named_parameters()), "xs", *kept])]
+    a = ours(kind, case, weights, xs, list(states), d_ys, list(d_states))
+    b = theirs(net, xs, states, d_ys, d_states)
+    return {name: pair for name, *pair in zip(names, a, b, strict=True)}
+
+
+def close(pairs):
+    """Each pair agrees, relative to the largest number in it."""
+    for name, (a, b) in pairs.items():
+        assert (a.dtype, a.shape) == (b.dtype, b.shape), name
+        np.testing.assert_allclose(a, b, rtol=0, atol=TOLERANCE * np.abs(b).max(), err_msg=name)
+
+
+kinds = pytest.mark.parametrize("kind", PEERS)
+cases = pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case)))
+
+
+@kinds
+@cases
+def test_values_and_final_states_are_those_of_torch(kind, case):
+    close({name: pair for name, pair in both(kind, case).items() if not name.startswith("d ")})
+
+
+@kinds
+@cases
+def test_gradients_are_those_of_torch(kind, case):
+    close({name: pair for name, pair in both(kind, case).items() if name.startswith("d ")})
