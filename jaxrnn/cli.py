@@ -55,11 +55,11 @@ def train(name: str, task: Task, config: Config) -> None:
     data = module.load(config)
     directory = record.create(config.out, name)
     console = Console()
-    console.print(f"{name}: run in {directory}", highlight=False)
+    console.out(f"{name}: run in {directory}", highlight=False)
     with record.recorded(directory, name, config) as run:
         result = module.train(config, data, directory, console)
         run |= {"metrics": result.metrics, "params_sha256": record.digest(result.params)}
-    console.print(f"{name}: done in {run['seconds']:.1f} s, everything is in {directory}", highlight=False)
+    console.out(f"{name}: done in {run['seconds']:.1f} s, everything is in {directory}", highlight=False)
 
 
 @app.command

@@ -264,6 +264,11 @@ def test_anchors_of_a_text_whose_entropy_is_known():
     assert anchors["gzip_alone_bits"] > anchors["gzip_after_training_text_bits"]
 
 
+def test_an_empty_prompt_opens_with_a_line_break_or_what_there_is():
+    assert text.decode(text.opening("\nab"), "\nab") == "\n"
+    assert text.decode(text.opening("ab"), "ab") == "a"
+
+
 def test_temperature_zero_takes_the_likeliest():
     layer = text.network(Text(units=3, embedding=2), 5)
     params = layer.init(jax.random.key(0))

@@ -38,6 +38,6 @@ def _lines(console: Console, label: str, total: int) -> Callable[[int, str], Non
         if step == total or step == 1 or now - said >= SECONDS_BETWEEN_LINES:
             said = now
             left = (now - began) / step * (total - step)
-            console.print(f"{label} step {step}/{total}  {words}  {left:.0f} s left", soft_wrap=True, highlight=False)
+            console.out(f"{label} step {step}/{total}  {words}  {left:.0f} s left", highlight=False)
 
     return show

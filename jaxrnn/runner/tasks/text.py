@@ -122,7 +122,7 @@ def train(config: Text, data: Data, directory: Path, console: Console) -> record
         **anchors(data),
     }
     key = jax.random.key(config.seed + 2)
-    sample = decode(generate(layer, state.params, encode("\n", data.vocabulary), 500, 0.8, key), data.vocabulary)
+    sample = decode(generate(layer, state.params, opening(data.vocabulary), 500, 0.8, key), data.vocabulary)
     (directory / "sample.txt").write_text(sample)
     plot(directory, metrics)
     report(console, metrics, sample)
@@ -134,7 +134,7 @@ def continue_prompt(directory: Path, config: dict[str, Any], sample: Sample) -> 
     vocabulary = json.loads((directory / "vocabulary.json").read_text())
     layer = network(Text(**config), len(vocabulary))
     _, params = restore(directory, "params", jax.eval_shape(layer.init, jax.random.key(0)))
-    prompt = encode(sample.prompt or "\n", vocabulary)
+    prompt = encode(sample.prompt, vocabulary) if sample.prompt else opening(vocabulary)
     new = generate(layer, params, prompt, sample.length, sample.temperature, jax.random.key(sample.seed))
     return sample.prompt + decode(new, vocabulary)
 
@@ -234,6 +234,11 @@ def encode(text: str, vocabulary: str) -> np.ndarray:
         ) from None
 
 
+def opening(vocabulary: str) -> np.ndarray:
+    """What stands before an empty prompt: a line break, or where the text has none, its first character."""
+    return encode("\n" if "\n" in vocabulary else vocabulary[0], vocabulary)
+
+
 def decode(places: Array, vocabulary: str) -> str:
     return "".join(vocabulary[place] for place in np.asarray(places))
 
@@ -287,4 +292,4 @@ def report(console: Console, metrics: dict[str, float], sample: str) -> None:
     for name, words in rows.items():
         console.print(f"  {words:<33}{metrics[name]:6.3f}", highlight=False)
     console.print("\nA sample at temperature 0.8:\n")
-    console.print(sample, markup=False, highlight=False)
+    console.out(sample, highlight=False)
