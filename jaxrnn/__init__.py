@@ -7,13 +7,24 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxrnn.cells import CELLS, elman, gru, lstm
-    from jaxrnn.layers import batch_major, bidirectional, dense, dropout, embed, last, residual, stack
+    from jaxrnn.cells import CELLS, elman, gru, lru, lstm, mingru, minlstm, rglru
+    from jaxrnn.layers import (
+        batch_major,
+        bidirectional,
+        dense,
+        dropout,
+        embed,
+        last,
+        residual,
+        stack,
+        weight_drop,
+    )
     from jaxrnn.masks import length_mask
     from jaxrnn.methods import METHODS
     from jaxrnn.policy import Policy
-    from jaxrnn.types import Cell, Gated, Layer, Spec
+    from jaxrnn.types import Cell, Gated, Layer, Linear, Spec
     from jaxrnn.unrolling import unroll
+    from jaxrnn.wrappers import chrono, clip_gradient, learned_carry, variational_dropout, zoneout
 
 __all__ = [
     "CELLS",
@@ -21,24 +32,35 @@ __all__ = [
     "Cell",
     "Gated",
     "Layer",
+    "Linear",
     "Policy",
     "Spec",
     "batch_major",
     "bidirectional",
+    "chrono",
+    "clip_gradient",
     "dense",
     "dropout",
     "elman",
     "embed",
     "gru",
     "last",
+    "learned_carry",
     "length_mask",
+    "lru",
     "lstm",
+    "mingru",
+    "minlstm",
     "residual",
+    "rglru",
     "stack",
     "unroll",
+    "variational_dropout",
+    "weight_drop",
+    "zoneout",
 ]
 
-_HOMES = ("cells", "layers", "masks", "methods", "policy", "types", "unrolling")
+_HOMES = ("cells", "layers", "masks", "methods", "policy", "types", "unrolling", "wrappers")
 
 
 def __getattr__(name: str) -> Any:

@@ -55,6 +55,12 @@ def number(owner: str, **values: Any) -> None:
             raise ValueError(f"{owner}: {name} is {value!r}, wanted a number")
 
 
+def rate(owner: str, name: str, value: Any) -> None:
+    """A probability below 1."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < 1:
+        raise ValueError(f"{owner}: {name} is {value!r}, wanted a number in [0, 1)")
+
+
 def flag(owner: str, **values: Any) -> None:
     """Each value is True or False."""
     for name, value in values.items():

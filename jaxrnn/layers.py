@@ -1,7 +1,6 @@
 """Layers made of layers, and the layers that know no time."""
 
 import functools
-import numbers
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -201,8 +200,7 @@ def dropout(rate: float) -> Layer:
 
     Srivastava et al. 2014; a fresh draw at every step, on the way between layers (Zaremba et al. 2014).
     """
-    if isinstance(rate, bool) or not isinstance(rate, numbers.Real) or not 0 <= rate < 1:
-        raise ValueError(f"dropout: rate is {rate!r}, wanted a number in [0, 1)")
+    checks.rate("dropout", "rate", rate)
 
     def f(params: tuple[()], xs: Array, key: PRNGKeyArray | None) -> Array:
         checks.floats("dropout", "x", xs, 2, "[T, *batch, n]")
@@ -212,6 +210,33 @@ def dropout(rate: float) -> Layer:
         return jnp.where(kept, xs / (1 - rate), jnp.zeros((), xs.dtype))
 
     return _timeless(lambda key: (), f, 1, spec("dropout", rate=rate))
+
+
+def weight_drop(layer: Layer, rate: float, names: tuple[str, ...] = ("w_h",)) -> Layer:
+    """DropConnect on the weights named, one draw a call for all its steps and sequences (Merity et al. 2018).
+
+    Each entry of the named matrices is zeroed with probability `rate`, the rest scaled by 1 / (1 - rate); nothing
+    without a key. The dropped weights take the place of the params, so any cell and method can stand inside.
+    """
+    _is_layer("weight_drop", "layer", layer)
+    checks.rate("weight_drop", "rate", rate)
+
+    def drop(path: tuple[Any, ...], leaf: Array, key: PRNGKeyArray) -> Array:
+        if getattr(path[-1], "name", None) not in names:
+            return leaf
+        kept = jax.random.bernoulli(key, 1 - rate, leaf.shape)
+        return jnp.where(kept, leaf / (1 - rate), jnp.zeros((), leaf.dtype))
+
+    def apply(params: Params, carry: Carry, xs: Array, *, key=None, mask=None, reset=None) -> tuple[Carry, Array]:
+        checks.key("weight_drop", key)
+        if key is not None and rate > 0:
+            key_w, key = jax.random.split(key)
+            leaves, structure = jax.tree.flatten_with_path(params)
+            keys = jax.random.split(key_w, len(leaves))
+            params = structure.unflatten(drop(*leaf, k) for leaf, k in zip(leaves, keys, strict=True))
+        return layer.apply(params, carry, xs, key=key, mask=mask, reset=reset)
+
+    return layer._replace(apply=apply, spec=spec("weight_drop", layer, rate=rate, names=names))
 
 
 def _timeless(init: Callable[..., Params], f: Callable[..., Array], features: int, made_by: Spec) -> Layer:

@@ -1,0 +1,207 @@
+"""Cells made of cells: regularisation, a learned start, and other beginnings. Noise is drawn in `project`, so that
+every method sees the same; without keys a wrapped cell is evaluated.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from jaxrnn import checks
+from jaxrnn.types import Carry, Cell, Gated, Keys, Linear, Params, spec
+
+
+class Learned(NamedTuple):
+    """The params of a cell with a learned start."""
+
+    cell: Any
+    start: Any  # like the carry of one sequence
+
+
+def learned_carry(cell: Cell) -> Cell:
+    """The carry that `carry(batch_shape, params)` gives, and every reset returns to, is learned; it begins at 0."""
+    _is_cell("learned_carry", cell)
+
+    def init(key: PRNGKeyArray) -> Learned:
+        params = cell.init(key)
+        return Learned(params, cell.carry((), params))
+
+    def carry(batch_shape: tuple[int, ...], params: Learned | None = None) -> Carry:
+        if params is None:
+            return cell.carry(batch_shape)
+        zeros = cell.carry(batch_shape, params.cell)
+        return jax.tree.map(lambda z, start: jnp.broadcast_to(start.astype(z.dtype), z.shape), zeros, params.start)
+
+    return cell._replace(
+        init=init,
+        carry=carry,
+        project=lambda params, xs, keys=None: cell.project(params.cell, xs, keys),
+        step=lambda params, carry, u: cell.step(params.cell, carry, u),
+        fast=_of_inner(cell.fast),
+        spec=spec("learned_carry", cell),
+    )
+
+
+def _of_inner(fast: Gated | Linear | None) -> Gated | Linear | None:
+    """The same for params that hold the cell's own in their field `cell`."""
+    if isinstance(fast, Gated):
+        return Gated(
+            product=lambda params: fast.product(params.cell),
+            gates=lambda small, carry, u, v: fast.gates(small.cell, carry, u, v),
+        )
+    if isinstance(fast, Linear):
+        return fast._replace(
+            terms=lambda params, us: fast.terms(params.cell, us),
+            output=lambda params, carry, us: fast.output(params.cell, carry, us),
+        )
+    return None
+
+
+def zoneout(cell: Cell, h: float = 0.1, c: float = 0.1) -> Cell:
+    """Units keep their last state with probability `h`, cell states with `c` (Krueger et al. 2017).
+
+    Without keys the expected state is taken, as in the paper. For cells whose output is their state h.
+    """
+    _is_cell("zoneout", cell)
+    _rates("zoneout", h=h, c=c)
+    fields = getattr(cell.carry(()), "_fields", ())
+    if "h" not in fields:
+        raise ValueError(f"zoneout: the cell's carry has {', '.join(fields) or 'no names'}, wanted h among them")
+    rates = {name: rate for name, rate in (("h", h), ("c", c)) if name in fields}
+
+    def project(params: Params, xs: Array, keys: Keys | None = None) -> tuple[Any, dict[str, Array] | None]:
+        mine, theirs = _shared(keys)
+        us = cell.project(params, xs, theirs)
+        if mine is None:
+            return us, None
+        shapes = jax.eval_shape(lambda: cell.carry(xs.shape[1:-1], params))
+
+        def draw(key: PRNGKeyArray) -> dict[str, Array]:
+            each = zip(rates.items(), jax.random.split(key, len(rates)), strict=True)
+            return {name: jax.random.bernoulli(k, rate, getattr(shapes, name).shape) for (name, rate), k in each}
+
+        return us, jax.vmap(draw)(mine.steps)
+
+    def step(params: Params, carry: Any, moment: tuple[Any, dict[str, Array] | None]) -> tuple[Carry, Array]:
+        u, kept = moment
+        new, y = cell.step(params, carry, u)
+        for name, rate in rates.items():
+            old, fresh = getattr(carry, name), getattr(new, name)
+            mixed = fresh + rate * (old - fresh) if kept is None else jnp.where(kept[name], old, fresh)
+            new = new._replace(**{name: mixed.astype(fresh.dtype)})
+        return new, new.h.astype(y.dtype)
+
+    return cell._replace(project=project, step=step, fast=None, spec=spec("zoneout", cell, h=h, c=c))
+
+
+def variational_dropout(cell: Cell, inputs: float = 0.0, recurrent: float = 0.0, outputs: float = 0.0) -> Cell:
+    """Dropout with one draw for a whole sequence, on x, on the h that is fed back, and on y (Gal & Ghahramani 2016)."""
+    _is_cell("variational_dropout", cell)
+    _rates("variational_dropout", inputs=inputs, recurrent=recurrent, outputs=outputs)
+    if recurrent and "h" not in getattr(cell.carry(()), "_fields", ()):
+        raise ValueError("variational_dropout: the cell's carry has no h, wanted one for recurrent > 0")
+
+    def project(params: Params, xs: Array, keys: Keys | None = None) -> tuple[Any, Array | None, Array | None]:
+        mine, theirs = _shared(keys)
+        if mine is None:
+            return cell.project(params, xs, theirs), None, None
+        key_x, key_h, key_y = jax.random.split(mine.sequence, 3)
+        us = cell.project(params, _dropped(xs, inputs, key_x), theirs)
+        before = jax.eval_shape(lambda: cell.carry(xs.shape[1:-1], params))
+        moment = jax.tree.map(lambda u: jax.ShapeDtypeStruct(u.shape[1:], u.dtype), us)
+        _, y = jax.eval_shape(cell.step, params, before, moment)
+        T = xs.shape[0]
+        kept_h = _kept(key_h, recurrent, T, before.h.shape) if recurrent else None
+        return us, kept_h, _kept(key_y, outputs, T, y.shape) if outputs else None
+
+    def step(params: Params, carry: Any, moment: tuple[Any, Array | None, Array | None]) -> tuple[Carry, Array]:
+        u, kept_h, kept_y = moment
+        fed_back = carry if kept_h is None else carry._replace(h=_scaled(carry.h, kept_h, recurrent))
+        new, y = cell.step(params, fed_back, u)
+        return new, y if kept_y is None else _scaled(y, kept_y, outputs)
+
+    made_by = spec("variational_dropout", cell, inputs=inputs, recurrent=recurrent, outputs=outputs)
+    return cell._replace(project=project, step=step, fast=None, spec=made_by)
+
+
+def clip_gradient(cell: Cell, limit: float) -> Cell:
+    """The gradient that flows back through the carry is cut to [-limit, limit] at every step (Graves 2013, sec. 2.1).
+
+    A rule of the backward pass alone: forward-mode derivatives (jvp, hessian) raise.
+    """
+    _is_cell("clip_gradient", cell)
+    checks.number("clip_gradient", limit=limit)
+    if limit <= 0:
+        raise ValueError(f"clip_gradient: limit is {limit!r}, wanted a number above 0")
+
+    @jax.custom_vjp
+    def clipped(carry: Carry) -> Carry:
+        return carry
+
+    def backward(_: None, gradient: Carry) -> tuple[Carry]:
+        return (jax.tree.map(lambda g: jnp.clip(g, -limit, limit).astype(g.dtype), gradient),)
+
+    clipped.defvjp(lambda carry: (carry, None), backward)
+
+    def step(params: Params, carry: Carry, u: Any) -> tuple[Carry, Array]:
+        return cell.step(params, clipped(carry), u)
+
+    return cell._replace(step=step, fast=None, spec=spec("clip_gradient", cell, limit=limit))
+
+
+def chrono(cell: Cell, longest: int) -> Cell:
+    """Gates begin open for 1 to `longest` steps: b_f = log U(1, longest - 1), b_i = -b_f (Tallec & Ollivier 2018).
+
+    For lstm, and for gru, whose update gate stands for both.
+    """
+    _is_cell("chrono", cell)
+    checks.size("chrono", at_least=3, longest=longest)
+    name, options, _ = cell.spec or spec("cell")
+    if name not in ("lstm", "gru"):
+        raise ValueError(f"chrono: the cell is {name}, wanted lstm or gru")
+    article = dict(options).get("form") == "article"  # where z = 1 means new, not old
+
+    def init(key: PRNGKeyArray) -> Params:
+        params: Any = cell.init(key)
+        n = params.w_h.shape[0]
+        open_for = jnp.log(jax.random.uniform(jax.random.fold_in(key, 1), (n,), params.b.dtype, 1, longest - 1))
+        if name == "lstm":
+            return params._replace(b=params.b.at[:n].set(-open_for).at[n : 2 * n].set(open_for))
+        return params._replace(b=params.b.at[n : 2 * n].set(-open_for if article else open_for))
+
+    return cell._replace(init=init, spec=spec("chrono", cell, longest=longest))
+
+
+def _is_cell(owner: str, value: Any) -> None:
+    if not isinstance(value, Cell):
+        raise ValueError(f"{owner}: cell is a {type(value).__name__}, wanted a Cell such as lstm(n_in, n)")
+
+
+def _rates(owner: str, **rates: Any) -> None:
+    for name, rate in rates.items():
+        checks.rate(owner, name, rate)
+
+
+def _shared(keys: Keys | None) -> tuple[Keys | None, Keys | None]:
+    """(keys for this wrapper, keys for the cell inside)."""
+    if keys is None:
+        return None, None
+
+    def fold(i: int) -> Keys:
+        return Keys(jax.random.fold_in(keys.sequence, i), jax.vmap(lambda k: jax.random.fold_in(k, i))(keys.steps))
+
+    return fold(0), fold(1)
+
+
+def _kept(key: PRNGKeyArray, rate: float, T: int, shape: tuple[int, ...]) -> Array:
+    """One draw of what is kept, for every step: [T, *shape]. It travels in us, since the carry holds no constants."""
+    return jnp.broadcast_to(jax.random.bernoulli(key, 1 - rate, shape), (T, *shape))
+
+
+def _scaled(x: Array, kept: Array, rate: float) -> Array:
+    return jnp.where(kept, x / (1 - rate), jnp.zeros((), x.dtype))
+
+
+def _dropped(xs: Float[Array, "T *batch n"], rate: float, key: PRNGKeyArray) -> Float[Array, "T *batch n"]:
+    return _scaled(xs, jax.random.bernoulli(key, 1 - rate, xs.shape[1:]), rate) if rate else xs
