@@ -239,7 +239,7 @@ def opening(vocabulary: str) -> np.ndarray:
     return encode("\n" if "\n" in vocabulary else vocabulary[0], vocabulary)
 
 
-def decode(places: Array, vocabulary: str) -> str:
+def decode(places: Array | np.ndarray, vocabulary: str) -> str:
     return "".join(vocabulary[place] for place in np.asarray(places))
 
 
