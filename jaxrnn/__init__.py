@@ -1,4 +1,4 @@
-"""Recurrent networks as pure functions in JAX. The names below are the whole public surface.
+"""Recurrent networks as pure functions in JAX. The names below are the public surface.
 
 They are loaded at first use, so that `jaxrnn --help` need not wait a second for jax.
 """

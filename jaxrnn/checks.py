@@ -41,11 +41,11 @@ def short(value: Any) -> str:
 # -- what constructors are given
 
 
-def size(owner: str, at_least: int = 1, **sizes: Any) -> None:
+def size(owner: str, **sizes: Any) -> None:
     """Each size is a whole number of at least 1."""
     for name, value in sizes.items():
-        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < at_least:
-            raise ValueError(f"{owner}: {name} is {value!r}, wanted a whole number of at least {at_least}")
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+            raise ValueError(f"{owner}: {name} is {value!r}, wanted a whole number of at least 1")
 
 
 def number(owner: str, **values: Any) -> None:
@@ -91,12 +91,13 @@ def policy(owner: str, value: Any) -> None:
 
 def batch_shape(owner: str, value: Any) -> tuple[int, ...]:
     """A tuple of sizes, () for a single sequence."""
-    if isinstance(value, (tuple, list)) and all(_is_size(n) for n in value):
+    if isinstance(value, (tuple, list)) and all(is_size(n) for n in value):
         return tuple(value)
     raise ValueError(f"{owner}: batch_shape is {value!r}, wanted a tuple such as (8,), or () for one sequence")
 
 
-def _is_size(n: Any) -> bool:
+def is_size(n: Any) -> bool:
+    """A whole number of at least 0, or the symbolic dimension of an export."""
     if isinstance(n, numbers.Integral):
         return not isinstance(n, bool) and int(n) >= 0
     return jax.export.is_symbolic_dim(n)

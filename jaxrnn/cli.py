@@ -8,20 +8,23 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError, Parameter
-from cyclopts.config import Dict
+try:
+    from cyclopts import App, CycloptsError, Parameter
+    from cyclopts.config import Dict
+except ModuleNotFoundError:
+    raise SystemExit('jaxrnn: the command needs more than the library does: pip install "jaxrnn[cli]"') from None
 
 from jaxrnn.runner.config import Config, Sample
+from jaxrnn.runner.stopping import Stopped
 from jaxrnn.runner.tasks import TASKS, Task
 
-INTERRUPTED = 130
-DIVERGED = 3
-USAGE = 2
+FAILED, USAGE, DIVERGED, INTERRUPTED = 1, 2, 3, 130  # and 128 + the signal's number when asked to stop
 
 app = App(
     name="jaxrnn",
-    help="Recurrent networks in JAX: train one, look at what it did, and go on from there.",
+    help="Recurrent networks in JAX: train one, see how well it did, and let it write.",
     version=lambda: importlib.metadata.version("jaxrnn"),
+    suppress_keyboard_interrupt=False,
 )
 train_app = App(
     name="train",
@@ -47,18 +50,18 @@ for task_name, task in TASKS.items():
 
 def train(name: str, task: Task, config: Config) -> None:
     """Load, so that bad input is found first; then one recorded run in a directory of its own."""
-    from rich.console import Console
-
-    from jaxrnn.runner import record
+    from jaxrnn.runner.console import make_console
+    from jaxrnn.runner.record import recorded
 
     module = importlib.import_module(task.module)
     data = module.load(config)
-    directory = record.create(config.out, name)
-    console = Console()
-    console.out(f"{name}: run in {directory}", highlight=False)
-    with record.recorded(directory, name, config) as run:
-        result = module.train(config, data, directory, console)
-        run |= {"metrics": result.metrics, "params_sha256": record.digest(result.params)}
+    console = make_console()
+    with recorded(config.out, name, config) as (directory, run):
+        console.out(f"{name}: run in {directory}", highlight=False)
+        try:
+            module.train(config, data, directory, run, console)
+        except (ValueError, OSError) as error:  # what the user said was checked above; run.json has the traceback
+            raise RuntimeError(f"{name}: {error}; see {directory / 'run.json'}") from error
     console.out(f"{name}: done in {run['seconds']:.1f} s, everything is in {directory}", highlight=False)
 
 
@@ -87,11 +90,11 @@ def recipe(path: Path, tokens: Sequence[str]) -> list[str]:
     Raises ValueError when the file cannot be read, is not TOML, or names no task.
     """
     try:
-        options: dict[str, Any] = tomllib.loads(path.read_text())
+        options: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(f"recipe: {path} cannot be read as TOML: {error}") from None
     task = options.pop("task", None)
-    if task not in TASKS:
+    if not isinstance(task, str) or task not in TASKS:
         raise ValueError(f"recipe: {path} has task = {task!r}, wanted one of {', '.join(TASKS)}")
     app.config = [Dict(options, source=str(path), use_commands_as_keys=False)]
     return ["train", task, *tokens]
@@ -101,19 +104,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; what the user can mend is told in one line."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        if len(tokens) > 1 and tokens[0] == "train" and tokens[1].endswith(".toml"):
+        if len(tokens) > 1 and tokens[0] == "train" and tokens[1].lower().endswith(".toml"):
             tokens = recipe(Path(tokens[1]), tokens[2:])
         app(tokens, exit_on_error=False, result_action="return_value")
     except CycloptsError:  # cyclopts has already said what is wrong
         raise SystemExit(USAGE) from None
-    except FloatingPointError as error:
-        fail(error, DIVERGED)
     except ValueError as error:
         fail(error, USAGE)
+    except FloatingPointError as error:
+        fail(error, DIVERGED)
+    except Stopped as error:
+        fail(error, error.exit_code)
     except KeyboardInterrupt:
         fail("interrupted", INTERRUPTED)
+    except RuntimeError as error:
+        fail(error, FAILED)
+    finally:
+        app.config = []
 
 
 def fail(words: object, code: int) -> None:
-    print(f"jaxrnn: {words}", file=sys.stderr)
+    print(f"jaxrnn: {str(words).partition(chr(10))[0]}", file=sys.stderr)
     raise SystemExit(code)

@@ -108,7 +108,8 @@ def residual(layer: Layer) -> Layer:
             raise ValueError(
                 f"residual: the layer gives {checks.describe(ys)}, wanted the shape it takes, {list(xs.shape)}"
             )
-        return carry, zeroed(xs, mask).astype(ys.dtype) + ys
+        dtype = promote(xs.dtype, ys.dtype)  # the stream past the layer is not rounded to what the layer gives
+        return carry, zeroed(xs, mask).astype(dtype) + ys.astype(dtype)
 
     return layer._replace(apply=apply, spec=spec("residual", layer))
 
@@ -116,7 +117,9 @@ def residual(layer: Layer) -> Layer:
 def last(layer: Layer) -> Layer:
     """The layer's ys at the last unmasked step, [*batch, n]; zeros where a sequence has none.
 
-    A `dense` that should see the last state goes inside: last(stack(unroll(cell), dense(n, n_out))).
+    A `dense` that should see the last state goes inside: last(stack(unroll(cell), dense(n, n_out))). Of a reversed
+    layer this is the first step it reads; its state after reading everything is in the carry, as are both states of
+    a bidirectional layer: carry.forward.h and carry.backward.h.
     """
     _is_layer("last", "layer", layer)
     if layer.spec and layer.spec.name in ("last", "batch_major"):
@@ -143,7 +146,7 @@ def batch_major(layer: Layer) -> Layer:
     batch_major(last(layer)) gives [B, n], as last(layer) does.
     """
     _is_layer("batch_major", "layer", layer)
-    has_time = layer.spec is None or layer.spec.name != "last"
+    has_time = _keeps_time(layer.spec)
 
     def swap(a: Array | None) -> Array | None:
         return None if a is None else jnp.swapaxes(a, 0, 1)
@@ -267,6 +270,13 @@ def _timeless(init: Callable[..., Params], f: Callable[..., Array], features: in
         return (), zeroed(f(params, zeroed(xs, mask), key), mask)
 
     return Layer(checked_init, carry, apply, made_by)
+
+
+def _keeps_time(made_by: Spec | None) -> bool:
+    """Whether a layer's ys have a time axis, as far as its spec tells."""
+    if made_by is None or not made_by.children:
+        return True
+    return made_by.name != "last" and (made_by.name == "unroll" or _keeps_time(made_by.children[-1]))
 
 
 def _directions(made_by: Spec | None) -> set[bool]:

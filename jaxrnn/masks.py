@@ -14,7 +14,8 @@ def length_mask(lengths: Int[Array, "*batch"], T: int) -> Bool[Array, "T *batch"
 
     Raises ValueError when lengths are not whole numbers or T is negative.
     """
-    checks.size("length_mask", at_least=0, T=T)
+    if not checks.is_size(T):
+        raise ValueError(f"length_mask: T is {T!r}, wanted a whole number of at least 0")
     if not hasattr(lengths, "dtype") and not isinstance(lengths, (int, list, tuple)):
         raise ValueError(f"length_mask: lengths is {lengths!r}, wanted whole numbers [*batch]")
     lengths = jnp.asarray(lengths)

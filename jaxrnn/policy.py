@@ -23,16 +23,22 @@ def promote(*dtypes: DTypeLike) -> np.dtype:
 
 @dataclasses.dataclass(frozen=True)
 class Policy:
-    """Dtypes of parameters, products, carry and sums; None leaves each to the rule beside it.
+    """Dtypes of parameters, products, carry and sums. Each layer of a network is given its own.
+
+    param        how parameters are kept; None: JAX's default float
+    compute      what x and the weights are rounded to for a product, and a cell's outputs after it; None: what x and
+                 the weights promote to
+    carry        how the state is kept; None: the parameters' dtype, float32 at least
+    accumulate   what products are summed in, and what `dense` gives; None: the compute dtype, float32 at least
 
     `Policy(compute=jnp.bfloat16)` is the usual mixed precision: float32 parameters, products of bfloat16
     numbers summed in float32, a float32 carry, outputs in bfloat16.
     """
 
-    param: DTypeLike | None = None  # JAX's default float
-    compute: DTypeLike | None = None  # what x and the parameters promote to
-    carry: DTypeLike | None = None  # the parameters' dtype, float32 at least
-    accumulate: DTypeLike | None = None  # the compute dtype, float32 at least
+    param: DTypeLike | None = None
+    compute: DTypeLike | None = None
+    carry: DTypeLike | None = None
+    accumulate: DTypeLike | None = None
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

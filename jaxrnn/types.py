@@ -62,7 +62,8 @@ class Cell(NamedTuple):
 
     init(key) -> params
     carry(batch_shape, params=None) -> carry     zeros, or the learned start that lives in params
-    project(params, xs, keys=None) -> us         the work on x that needs no past, for all moments at once
+    project(params, xs, key=None) -> us          the work on x that needs no past, for all moments at once; `key`
+                                                 is Keys, from which its noise is drawn, to travel in us
     step(params, carry, u) -> (carry, y)         the recurrence
     fast                                         what faster methods may use: None, Gated(...) or Linear(...)
     """

@@ -50,6 +50,7 @@ def unroll(
     # Compiled once per Layer: eager calls would otherwise trace the loop anew each time (67 ms against 0.05).
     @jax.jit
     def run(params: Params, carry: Carry, inputs: Inputs, key: PRNGKeyArray | None) -> tuple[Carry, Array]:
+        params, carry = _vary_alike(params, carry, inputs)
         keys = _split(key, inputs.xs.shape[0])
         carry, ys = chosen(guarded, params, carry, _backwards(inputs) if reverse else inputs, keys, checkpoint)
         return carry, flip(ys) if reverse else ys
@@ -95,6 +96,27 @@ def unroll(
     return Layer(init, start, apply, made_by)
 
 
+def _vary_alike(params: Params, carry: Carry, inputs: Inputs) -> tuple[Params, Carry]:
+    """Under shard_map: params and carry vary over every axis that anything varies over.
+
+    A scan's carry must, and where the params did not, their gradient would be summed over devices at every step
+    inside the loop rather than once after it.
+    """
+
+    def varying(leaf: Array) -> frozenset[str]:
+        return jax.typeof(leaf).manual_axis_type.varying
+
+    axes = frozenset[str]().union(*map(varying, jax.tree.leaves((params, carry, inputs))))
+    if not axes:
+        return params, carry
+
+    def vary(leaf: Array) -> Array:
+        missing = tuple(sorted(axes - varying(leaf)))
+        return jax.lax.pcast(leaf, missing, to="varying") if missing else leaf
+
+    return jax.tree.map(vary, (params, carry))
+
+
 def _split(key: PRNGKeyArray | None, T: int) -> Keys | None:
     """The sequence key and the per-step keys, split here once, so that every method draws the same noise."""
     if key is None:
@@ -111,8 +133,8 @@ def _backwards(inputs: Inputs) -> Inputs:
 def _guard(cell: Cell) -> Cell:
     """The cell with its mask and resets: it projects Inputs and steps over (u, mask, reset)."""
 
-    def project(params: Params, inputs: Inputs, keys: Keys | None = None) -> tuple[Any, Any, Any]:
-        return cell.project(params, zeroed(inputs.xs, inputs.mask), keys), inputs.mask, inputs.reset
+    def project(params: Params, inputs: Inputs, key: Keys | None = None) -> tuple[Any, Any, Any]:
+        return cell.project(params, zeroed(inputs.xs, inputs.mask), key), inputs.mask, inputs.reset
 
     def step(params: Params, carry: Carry, moment: tuple[Any, Any, Any]) -> tuple[Carry, Array]:
         u, real, fresh = moment

@@ -36,7 +36,7 @@ def learned_carry(cell: Cell) -> Cell:
     return cell._replace(
         init=init,
         carry=carry,
-        project=lambda params, xs, keys=None: cell.project(params.cell, xs, keys),
+        project=lambda params, xs, key=None: cell.project(params.cell, xs, key),
         step=lambda params, carry, u: cell.step(params.cell, carry, u),
         fast=_of_inner(cell.fast),
         spec=spec("learned_carry", cell),
@@ -70,8 +70,8 @@ def zoneout(cell: Cell, h: float = 0.1, c: float = 0.1) -> Cell:
         raise ValueError(f"zoneout: the cell's carry has {', '.join(fields) or 'no names'}, wanted h among them")
     rates = {name: rate for name, rate in (("h", h), ("c", c)) if name in fields}
 
-    def project(params: Params, xs: Array, keys: Keys | None = None) -> tuple[Any, dict[str, Array] | None]:
-        mine, theirs = _shared(keys)
+    def project(params: Params, xs: Array, key: Keys | None = None) -> tuple[Any, dict[str, Array] | None]:
+        mine, theirs = _shared(key)
         us = cell.project(params, xs, theirs)
         if mine is None:
             return us, None
@@ -79,7 +79,7 @@ def zoneout(cell: Cell, h: float = 0.1, c: float = 0.1) -> Cell:
 
         def draw(key: PRNGKeyArray) -> dict[str, Array]:
             each = zip(rates.items(), jax.random.split(key, len(rates)), strict=True)
-            return {name: jax.random.bernoulli(k, rate, getattr(shapes, name).shape) for (name, rate), k in each}
+            return {name: jax.random.bernoulli(k, float(rate), getattr(shapes, name).shape) for (name, rate), k in each}
 
         return us, jax.vmap(draw)(mine.steps)
 
@@ -102,8 +102,8 @@ def variational_dropout(cell: Cell, inputs: float = 0.0, recurrent: float = 0.0,
     if recurrent and "h" not in getattr(cell.carry(()), "_fields", ()):
         raise ValueError("variational_dropout: the cell's carry has no h, wanted one for recurrent > 0")
 
-    def project(params: Params, xs: Array, keys: Keys | None = None) -> tuple[Any, Array | None, Array | None]:
-        mine, theirs = _shared(keys)
+    def project(params: Params, xs: Array, key: Keys | None = None) -> tuple[Any, Array | None, Array | None]:
+        mine, theirs = _shared(key)
         if mine is None:
             return cell.project(params, xs, theirs), None, None
         key_x, key_h, key_y = jax.random.split(mine.sequence, 3)

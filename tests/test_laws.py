@@ -67,11 +67,8 @@ def test_scan_has_right_derivatives_of_both_modes_and_orders(name):
 
 
 @cells_and_methods
-@pytest.mark.parametrize("checkpoint", [None, 3, "sqrt"])
-@directions
-def test_every_method_equals_scan_in_value_and_gradient(name, method, checkpoint, reverse):
-    if (method, checkpoint) == ("scan", None) or (checkpoint and reverse):
-        return
+@pytest.mark.parametrize(("checkpoint", "reverse"), [(3, False), ("sqrt", True)], ids=["forward-3", "reverse-sqrt"])
+def test_every_method_in_chunks_equals_scan_in_value_and_gradient(name, method, checkpoint, reverse):
     e = example(name)
     got = loss_and_grads(name, method, reverse, checkpoint)(*e.arguments)
     close(got, loss_and_grads(name, "scan", reverse)(*e.arguments), DERIVED)
@@ -98,6 +95,17 @@ def test_a_sequence_equals_its_single_steps(name, method):
     e = example(name)
     whole = applied(name, method)(e.params, e.carry, e.xs, REAL, NEVER)
     close(one_by_one(name, method, e.carry, range(T)), whole)
+
+
+@cells_and_methods
+def test_a_sequence_may_be_cut_where_masks_and_resets_are(name, method):
+    e = example(name)
+    f = applied(name, method)
+    carry, ys = e.carry, []
+    for t in range(T):
+        carry, y = f(e.params, carry, *(a[t : t + 1] for a in (e.xs, e.mask, e.reset)))
+        ys.append(y)
+    close((carry, jnp.concatenate(ys)), f(*e.arguments))
 
 
 @cells_and_methods
@@ -177,10 +185,10 @@ def test_the_second_call_does_not_trace_again(name, method, outer):
         return e.cell.step(*arguments)
 
     layer = unroll(e.cell._replace(step=step), method)
-    f = outer(lambda p, c, x: layer.apply(p, c, x))
-    carry, _ = f(e.params, e.carry, e.xs)
+    f = outer(lambda p, c, x, key: layer.apply(p, c, x, key=key, mask=e.mask, reset=e.reset))
+    carry, _ = f(e.params, e.carry, e.xs, jax.random.key(0))
     first = len(traced)
-    f(e.params, carry, e.xs + 1)
+    f(e.params, carry, e.xs + 1, jax.random.key(1))
     assert first > 0
     assert len(traced) == first
 

@@ -1,18 +1,24 @@
 """The command, from its words to the files it leaves."""
 
+import gzip
 import json
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
+from jaxrnn import CELLS
 from jaxrnn.cli import main
 from jaxrnn.runner import record
+from jaxrnn.runner.checkpoint import restore
 from jaxrnn.runner.config import Article, Text
 from jaxrnn.runner.progress import progress
 from jaxrnn.runner.tasks import article, text
@@ -72,7 +78,12 @@ def failure(capsys, *arguments):
 def test_a_run_records_what_was_asked_and_how_it_ended(runs):
     directory, _ = runs["one"]
     run = json.loads((directory / "run.json").read_text())
+    assert run.keys() == {
+        *("task", "status", "command", "config", "seed", "started", "versions", "device", "git"),
+        *("seconds", "metrics", "params_sha256"),
+    }
     assert run["status"] == "completed"
+    assert run["git"] is None or re.fullmatch("[0-9a-f]{40}", run["git"]["commit"])
     assert run["seed"] == 1
     assert run["config"]["units"] == 8
     assert run["command"][1:3] == ["train", "text"]
@@ -106,6 +117,22 @@ def test_progress_is_plain_lines_when_it_is_not_a_terminal(runs):
     assert "\x1b" not in printed
 
 
+def test_sample_speaks_from_the_checkpoint(runs, capsys):
+    directory, _ = runs["one"]
+    main(["sample", str(directory), "--prompt", "It", "--length", "9", "--temperature", "0"])
+    said = capsys.readouterr().out
+    config = Text(**json.loads((directory / "run.json").read_text())["config"])
+    vocabulary = json.loads((directory / "vocabulary.json").read_text())
+    with jax.enable_x64(False):  # as the run had it
+        layer = text.network(config, len(vocabulary))
+        params = restore(directory, "params", jax.eval_shape(layer.init, jax.random.key(0)))
+    assert record.digest(params) == json.loads((directory / "run.json").read_text())["params_sha256"]
+    for k in range(9):
+        prompt = text.encode(said[: 2 + k], vocabulary)
+        _, logits = layer.apply(params, layer.carry((), params), prompt)
+        assert said[2 + k] == vocabulary[int(logits[-1].argmax())]
+
+
 def test_sample_continues_the_prompt_the_same_way_for_the_same_seed(runs, capsys):
     directory, _ = runs["one"]
     said = []
@@ -132,8 +159,10 @@ def test_sample_refuses_what_is_not_a_run(tmp_path, capsys):
 BAD_FILES = {
     "not text": (b"abc\xff\xfe", "is not UTF-8 text: byte 3 is 0xff (invalid start byte)"),
     "cut short": ("né".encode()[:-1], "is not UTF-8 text: byte 1 is 0xc3 (unexpected end of data)"),
+    "not text after a mark": (b"\xef\xbb\xbfabc\xff", "is not UTF-8 text: byte 6 is 0xff (invalid start byte)"),
     "empty": (b"", "is empty (0 bytes), wanted UTF-8 text"),
-    "too short": (b"abc", "has 3 characters, wanted 1025 to train on (batch 16 x length 64 + 1)"),
+    "too short": (b"abc", "has 3 characters and held_out is 0.05, wanted at least 1 held out; raise --held-out"),
+    "still too short": (b"abc" * 30, "has 90 characters, wanted 1025 to train on (batch 16 x length 64 + 1); lower"),
 }
 
 
@@ -216,8 +245,8 @@ def test_a_loss_that_is_not_a_number_ends_the_run(tmp_path, book):
 )
 def test_the_record_says_running_until_it_knows_better(error, status, tmp_path):
     def ends():
-        with record.recorded(tmp_path, "text", Text()):
-            assert record.read(tmp_path)["status"] == "running"
+        with record.recorded(tmp_path / "run", "text", Text()) as (directory, _):
+            assert record.read(directory)["status"] == "running"
             if error:
                 raise error
 
@@ -226,13 +255,69 @@ def test_the_record_says_running_until_it_knows_better(error, status, tmp_path):
             ends()
     else:
         ends()
-    assert record.read(tmp_path)["status"] == status
+    assert record.read(tmp_path / "run")["status"] == status
 
 
 def test_the_digest_sees_every_byte_name_and_shape():
     trees = [{"a": jnp.zeros(2)}, {"b": jnp.zeros(2)}, {"a": jnp.zeros((2, 1))}, {"a": jnp.array([0, 1e-300])}]
     assert len({record.digest(tree) for tree in trees}) == 4
     assert record.digest(trees[0]) == record.digest({"a": jnp.zeros(2)})
+
+
+def test_a_stop_request_saves_the_step_and_says_so(tmp_path, book):
+    out = tmp_path / "run"
+    many = ["--steps", "100000", "--checkpoint-every", "100000", "--evaluate-every", "100000"]
+    process = start("train", "text", "--data", str(book), "--out", str(out), *TINY[:-4], *many)
+    metrics = out / "metrics.jsonl"
+    while process.poll() is None and not (metrics.exists() and metrics.stat().st_size):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate()
+    step = json.loads(metrics.read_text().splitlines()[-1])["step"]
+    assert process.returncode == 143
+    assert said.strip() == f"jaxrnn: text: stopped at step {step}, which is saved in {out}"
+    assert json.loads((out / "run.json").read_text())["status"] == "interrupted"
+    assert [p.name for p in (out / "checkpoints").iterdir()] == [str(step)]
+
+
+def test_an_update_hands_the_carry_on_and_lowers_the_loss():
+    config = Text(units=6, embedding=3, steps=100, rate=0.1)
+    with jax.numpy_dtype_promotion("standard"), jax.enable_x64(False):
+        layer, optimizer = text.network(config, 5), text.make_optimizer(config)
+        params = layer.init(jax.random.key(0))
+        state = text.State(params, optimizer.init(params), layer.carry((2,), params))
+        xs, ys = (jnp.arange(k, k + 8).reshape(4, 2) % 5 for k in (0, 2))
+        wanted, _ = layer.apply(params, state.carry, xs)
+        update = text.make_update(layer, optimizer)
+        state, first = update(state, xs, ys, jax.random.key(0))
+        for a, b in zip(jax.tree.leaves(state.carry), jax.tree.leaves(wanted), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5)
+        last = first
+        for _ in range(30):
+            state, last = update(state, xs, ys, jax.random.key(0))
+    assert last < first / 2
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_clipping_bounds_the_gradient_before_the_optimizer_sees_it(optimizer):
+    rule = text.make_optimizer(Text(optimizer=optimizer, rate=1.0, steps=1, clip=0.5))
+    with jax.numpy_dtype_promotion("standard"):
+        updates, _ = rule.update({"w": jnp.full(4, 100.0)}, rule.init({"w": jnp.zeros(4)}))
+    norm = float(optax.tree.norm(updates))
+    assert norm == pytest.approx({"sgd": 0.5, "adam": 2.0}[optimizer], rel=1e-4)
+
+
+def test_the_article_fits_its_targets_with_its_own_settings():
+    config = Article(steps=3000, samples=5)
+    settings = (config.units, config.length, config.rate, Article().samples, Article().steps)
+    assert settings == (10, 10, 1e-3, 100, 10_000)
+    with jax.numpy_dtype_promotion("standard"), jax.enable_x64(False):
+        losses = article.fit_network(config, article.load(config), "elman").losses
+    assert losses[-1] < losses[0] / 5
+
+
+def test_every_cell_is_named_in_the_help():
+    assert all(name in (Text.__doc__ or "") for name in CELLS)
 
 
 def test_windows_follow_each_other_and_targets_are_one_ahead():
@@ -261,6 +346,7 @@ def test_an_evaluation_in_pieces_equals_the_whole(monkeypatch):
 def test_anchors_of_a_text_whose_entropy_is_known():
     anchors = text.anchors(text.Data("ab" * 499, "ab" * 10, "ab"))
     assert anchors["unigram_bits"] == pytest.approx(1)
+    assert anchors["gzip_alone_bits"] == 8 * len(gzip.compress(b"ab" * 10, 9)) / 20
     assert anchors["gzip_alone_bits"] > anchors["gzip_after_training_text_bits"]
 
 

@@ -5,6 +5,7 @@ B, H]. `ours` takes these as they are and is written in JAX, so that gradients m
 """
 
 import functools
+import itertools
 from typing import NamedTuple
 
 import jax
@@ -43,14 +44,10 @@ class Case(NamedTuple):
 
 
 CASES = [
-    Case(1, 1, 1, 1),
-    Case(1, 3, 5, 2),
-    Case(5, 1, 3, 4),
-    Case(5, 2, 1, 3),
-    Case(5, 2, 3, 1),
+    *(Case(*shape) for shape in itertools.product((1, 6), (1, 3), (1, 5), (1, 2, 7))),
     Case(5, 2, 3, 4),
-    Case(7, 3, 9, 5),
     Case(30, 2, 3, 17),
+    Case(12, 8, 16, 32),
     Case(5, 2, 3, 4, layers=2),
     Case(5, 2, 3, 4, directions=2),
     Case(7, 1, 5, 3, layers=2, directions=2),

@@ -60,7 +60,7 @@ def gru(n_in: int, n: int, form: Literal["after", "before", "article"] = "after"
     def carry(batch_shape: tuple[int, ...], params: Params | None = None) -> Carry:
         return Carry(jnp.zeros((*batch_shape, n), policy.carry_dtype(params)))
 
-    def project(params: Params, xs: Array, keys: object = None) -> Array:
+    def project(params: Params, xs: Array, key: object = None) -> Array:
         checks.features("gru", xs, params.w_x.shape[0])
         bias = params.b.at[2 * n :].set(0) if form == "article" else params.b  # its b_n stands outside r
         return policy.affine(xs, params.w_x, bias)

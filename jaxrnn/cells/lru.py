@@ -68,10 +68,10 @@ def lru(
         return Params(*(leaf.astype(dtype) for leaf in params))
 
     def carry(batch_shape: tuple[int, ...], params: Params | None = None) -> Carry:
-        zeros = jnp.zeros((*batch_shape, n), policy.carry_dtype(params))
-        return Carry(zeros, zeros)
+        dtype = policy.carry_dtype(params)  # two arrays, not one twice: each may be donated
+        return Carry(jnp.zeros((*batch_shape, n), dtype), jnp.zeros((*batch_shape, n), dtype))
 
-    def project(params: Params, xs: Array, keys: object = None) -> Array:
+    def project(params: Params, xs: Array, key: object = None) -> Array:
         checks.features("lru", xs, params.w_x.shape[0])
         return policy.dot(xs, params.w_x)
 

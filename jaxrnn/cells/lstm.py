@@ -70,10 +70,10 @@ def lstm(
         )
 
     def carry(batch_shape: tuple[int, ...], params: Params | None = None) -> Carry:
-        zeros = jnp.zeros((*batch_shape, n), policy.carry_dtype(params))
-        return Carry(h=zeros, c=zeros)
+        dtype = policy.carry_dtype(params)  # two arrays, not one twice: each may be donated
+        return Carry(h=jnp.zeros((*batch_shape, n), dtype), c=jnp.zeros((*batch_shape, n), dtype))
 
-    def project(params: Params, xs: Array, keys: object = None) -> Array:
+    def project(params: Params, xs: Array, key: object = None) -> Array:
         checks.features("lstm", xs, params.w_x.shape[0])
         return policy.affine(xs, params.w_x, params.b)
 

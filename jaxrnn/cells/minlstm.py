@@ -43,7 +43,7 @@ def minlstm(n_in: int, n: int, forget_bias: float = 1.0, *, policy: Policy = Pol
     def carry(batch_shape: tuple[int, ...], params: Params | None = None) -> Carry:
         return Carry(jnp.zeros((*batch_shape, n), policy.carry_dtype(params)))
 
-    def project(params: Params, xs: Array, keys: object = None) -> Array:
+    def project(params: Params, xs: Array, key: object = None) -> Array:
         checks.features("minlstm", xs, params.w_x.shape[0])
         return policy.affine(xs, params.w_x, params.b)
 

@@ -52,7 +52,7 @@ def rglru(n_in: int, n: int, *, policy: Policy = Policy()) -> Cell:
     def carry(batch_shape: tuple[int, ...], params: Params | None = None) -> Carry:
         return Carry(jnp.zeros((*batch_shape, n), policy.carry_dtype(params)))
 
-    def project(params: Params, xs: Array, keys: object = None) -> tuple[Array, Array]:
+    def project(params: Params, xs: Array, key: object = None) -> tuple[Array, Array]:
         checks.features("rglru", xs, params.w_x.shape[0])
         v = policy.dot(xs, params.w_x)
         return v, policy.affine(v, params.w_v, params.b)

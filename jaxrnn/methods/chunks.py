@@ -23,11 +23,13 @@ def in_chunks(
     if checkpoint is None:
         return run(params, carry, xs, keys)
     T = jax.tree.leaves(xs)[0].shape[0]
+    if jax.export.is_symbolic_dim(T):
+        raise ValueError("checkpoint: T is symbolic, wanted a number to cut into chunks; leave checkpoint=None")
     K = max(1, math.isqrt(T)) if checkpoint == "sqrt" else min(int(checkpoint), max(1, T))
     remembered = jax.checkpoint(run)  # pyright: ignore[reportPrivateImportUsage]
     whole, rest = _cut(xs, keys, T, K)
     carry, ys = jax.lax.scan(lambda carry, piece: remembered(params, carry, *piece), carry, whole)
-    ys = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), ys)
+    ys = jax.tree.map(lambda a: a.reshape(T // K * K, *a.shape[2:]), ys)
     if T % K == 0:
         return carry, ys
     carry, tail = remembered(params, carry, *rest)

@@ -26,8 +26,11 @@ def save(manager: ocp.CheckpointManager, step: int, **trees: Any) -> None:
     manager.save(step, args=ocp.args.Composite(**{k: ocp.args.StandardSave(v) for k, v in trees.items()}))
 
 
-def restore(directory: Path, name: str, like: Any) -> tuple[int, Any]:
-    """(step, tree) of the newest checkpoint; `like` gives the structure. Raises ValueError where there is none."""
+def restore(directory: Path, name: str, like: Any) -> Any:
+    """The tree saved under `name` in the newest checkpoint; `like` gives its structure.
+
+    Raises ValueError where there is no checkpoint.
+    """
     if not (directory / "checkpoints").is_dir():
         raise ValueError(f"run: {directory} has no checkpoint yet")
     with checkpoints(directory) as manager:
@@ -36,4 +39,4 @@ def restore(directory: Path, name: str, like: Any) -> tuple[int, Any]:
             raise ValueError(f"run: {directory} has no checkpoint yet")
         shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), like)
         args = ocp.args.Composite(**{name: ocp.args.StandardRestore(shapes)})
-        return step, manager.restore(step, args=args)[name]
+        return manager.restore(step, args=args)[name]

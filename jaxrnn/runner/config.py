@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
-from cyclopts.types import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from cyclopts.types import NonNegativeFloat, PositiveFloat, PositiveInt
 from cyclopts.validators import Number
+
+Seed = Annotated[int, Parameter(validator=Number(gte=0, lt=2**32))]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,7 +29,7 @@ class Config:
     """
 
     steps: PositiveInt = 1000
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     out: Path | None = None
 
 
@@ -131,4 +133,4 @@ class Sample:
     prompt: str = ""
     length: PositiveInt = 500
     temperature: NonNegativeFloat = 0.8
-    seed: NonNegativeInt = 0
+    seed: Seed = 0

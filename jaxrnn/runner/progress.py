@@ -8,12 +8,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 SECONDS_BETWEEN_LINES = 5.0
+NARROWEST_BAR = 72  # columns; in fewer the bar would push out the numbers
 
 
 @contextlib.contextmanager
 def progress(console: Console, label: str, total: int) -> Iterator[Callable[[int, str], None]]:
     """Gives `show(step, words)`, to be called after each of `total` steps; `words` says how the step went."""
-    if console.is_terminal:
+    if console.is_terminal and not console.is_dumb_terminal and console.width >= NARROWEST_BAR:
         with Progress(
             TextColumn("{task.description}"),
             BarColumn(),

@@ -10,23 +10,18 @@ import platform
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
 from jaxrnn.runner.config import Config
+from jaxrnn.runner.stopping import Stopped
 
 PACKAGES = ("jaxrnn", "jax", "jaxlib", "optax", "orbax-checkpoint", "numpy")
-
-
-class Result(NamedTuple):
-    """What a task gives back."""
-
-    metrics: dict[str, Any]
-    params: Any
 
 
 def create(out: Path | None, task: str) -> Path:
@@ -48,29 +43,30 @@ def create(out: Path | None, task: str) -> Path:
 
 
 @contextlib.contextmanager
-def recorded(directory: Path, task: str, config: Config) -> Iterator[dict[str, Any]]:
-    """run.json from start to end; what the caller puts into the yielded dict is written at the end."""
+def recorded(out: Path | None, task: str, config: Config) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """A new directory with a run.json from start to end; what the caller puts into the dict is written at the end."""
     began = time.perf_counter()
-    record = {
+    record: dict[str, Any] = {
         "task": task,
         "status": "running",
         "command": sys.argv,
-        "config": _plain(dataclasses.asdict(config)),
+        "config": dataclasses.asdict(config),
         "seed": config.seed,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "versions": _versions(),
         "device": _device(),
         "git": _git(),
     }
+    directory = create(out, task)  # only now, with the record at hand: no directory is left without one
     _write(directory, record)
     try:
-        yield record
+        yield directory, record
         record["status"] = "completed"
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Stopped):
         record["status"] = "interrupted"
         raise
-    except BaseException as error:
-        record |= {"status": "failed", "error": str(error)}
+    except BaseException:
+        record |= {"status": "failed", "error": traceback.format_exc()}
         raise
     finally:
         record["seconds"] = round(time.perf_counter() - began, 3)
@@ -80,7 +76,7 @@ def recorded(directory: Path, task: str, config: Config) -> Iterator[dict[str, A
 def read(directory: Path) -> dict[str, Any]:
     """The run.json of a run. Raises ValueError where there is none."""
     try:
-        return json.loads((directory / "run.json").read_text())
+        return json.loads((directory / "run.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(f"run: {directory} is not a run: run.json cannot be read ({error})") from None
 
@@ -98,12 +94,8 @@ def digest(params: Any) -> str:
 def _write(directory: Path, record: dict[str, Any]) -> None:
     """Whole or not at all: a reader never meets half a file."""
     part = directory / "run.json.part"
-    part.write_text(json.dumps(record, indent=2) + "\n")
+    part.write_text(json.dumps(record, indent=2, allow_nan=False, default=str) + "\n", encoding="utf-8")
     os.replace(part, directory / "run.json")
-
-
-def _plain(config: dict[str, Any]) -> dict[str, Any]:
-    return {name: str(value) if isinstance(value, Path) else value for name, value in config.items()}
 
 
 def _versions() -> dict[str, str]:

@@ -43,30 +43,37 @@ def load(config: Article) -> Data:
     """The article's random numbers. Raises ValueError on an unknown cell."""
     if config.cell is not None:
         checks.choice("article", "cell", config.cell, CELLS)
-    key_x, key_y = jax.random.split(jax.random.key(config.seed))
+    key_x, key_y, _, _ = keys(config)
     shape = (config.samples, config.length, 1)
     return Data(jax.random.uniform(key_x, shape), jax.random.uniform(key_y, (config.samples, 1)))
 
 
-def train(config: Article, data: Data, directory: Path, console: Console) -> record.Result:
+def train(config: Article, data: Data, directory: Path, run: dict[str, Any], console: Console) -> None:
     """Fit each network, then compare them in a table and a plot."""
     networks = (config.cell,) if config.cell else NETWORKS
     fits = {}
     with metrics_file(directory) as write:
         for cell in networks:
             fits[cell] = fit = fit_network(config, data, cell)
+            if not np.isfinite(fit.losses).all():
+                raise FloatingPointError(f"article: the loss of {cell} became infinite; lower --rate")
             for epoch, loss in enumerate(fit.losses, 1):
                 write(cell=cell, epoch=epoch, loss=float(loss))
-            console.print(f"{cell}: {config.steps:,} updates in {fit.run_seconds:.2f} s", highlight=False)
+            console.out(f"{cell}: {config.steps:,} updates in {fit.run_seconds:.2f} s", highlight=False)
     params = {cell: fit.params for cell, fit in fits.items()}
+    metrics = {cell: summary(fit, config) for cell, fit in fits.items()}
+    run |= {"metrics": metrics, "params_sha256": record.digest(params)}
     with checkpoints(directory) as manager:
         save(manager, config.steps, params=params)
-    metrics = {cell: summary(fit, config.samples) for cell, fit in fits.items()}
     lines = {cell: (range(1, len(fit.losses) + 1), fit.losses.tolist()) for cell, fit in fits.items()}
     title = f"The article's programs: {config.units} units, {config.samples} random sequences"
     plots.curves(directory / "loss.png", title, "epoch", "mean squared error", lines)
     console.print(table(metrics))
-    return record.Result(metrics, params)
+
+
+def keys(config: Article) -> PRNGKeyArray:
+    """For xs, for ys, for the initial weights, and for the order of the sequences."""
+    return jax.random.split(jax.random.key(config.seed), 4)
 
 
 def network(config: Article, cell: str) -> Layer:
@@ -78,7 +85,7 @@ def fit_network(config: Article, data: Data, cell: str) -> Fit:
     """All updates as one compiled call, timed apart from its compilation."""
     layer = network(config, cell)
     optimizer = optax.adam(config.rate)
-    key_init, key_order = jax.random.split(jax.random.key(config.seed + 1))
+    _, _, key_init, key_order = keys(config)
     params = layer.init(key_init)
     order = shuffled(key_order, config.samples, config.steps)
 
@@ -112,13 +119,13 @@ def per_epoch(losses: np.ndarray, samples: int) -> np.ndarray:
     return np.array([losses[i : i + samples].mean() for i in range(0, len(losses), samples)])
 
 
-def summary(fit: Fit, samples: int) -> dict[str, float]:
+def summary(fit: Fit, config: Article) -> dict[str, float]:
     return {
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(fit.params)),
         "first_loss": float(fit.losses[0]),
         "final_loss": float(fit.losses[-1]),
         "compile_seconds": round(fit.compile_seconds, 3),
-        "milliseconds_per_epoch": round(1000 * fit.run_seconds / len(fit.losses), 3),
+        "milliseconds_per_epoch": round(1000 * fit.run_seconds / config.steps * config.samples, 3),
     }
 
 

@@ -6,10 +6,12 @@ it is predicted from all that came before. gzip and the unigram entropy are the 
 had by looking for repetitions, or at single characters, alone.
 """
 
+import collections
 import gzip
 import json
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +28,7 @@ from jaxrnn.runner.checkpoint import checkpoints, restore, save
 from jaxrnn.runner.config import Sample, Text
 from jaxrnn.runner.metrics import metrics_file, read_metrics
 from jaxrnn.runner.progress import progress
+from jaxrnn.runner.stopping import Stopped, stop_requests
 
 LONGEST_HELD_OUT = 100_000
 PIECE = 4096  # characters an evaluation reads at a time, so that its memory does not grow with the text
@@ -50,11 +53,12 @@ def load(config: Text) -> Data:
     cut = len(text) - min(int(len(text) * config.held_out), LONGEST_HELD_OUT)
     data = Data(text[:cut], text[cut:], "".join(sorted(set(text))))
     needed = config.batch * config.length + 1
-    if len(data.train) < needed or not data.held_out:
-        raise ValueError(
-            f"data: {config.data or 'the manual'} has {len(text)} characters, wanted {needed} to train on "
-            f"(batch {config.batch} x length {config.length} + 1) and at least 1 held out; lower --batch or --length"
-        )
+    size = f"data: {config.data or 'the manual'} has {len(text)} characters"
+    if not data.held_out:
+        raise ValueError(f"{size} and held_out is {config.held_out}, wanted at least 1 held out; raise --held-out")
+    if len(data.train) < needed:
+        shape = f"batch {config.batch} x length {config.length} + 1"
+        raise ValueError(f"{size}, wanted {needed} to train on ({shape}); lower --batch or --length")
     return data
 
 
@@ -74,26 +78,54 @@ def read(path: Path) -> str:
     if not raw:
         raise ValueError(f"data: {path} is empty (0 bytes), wanted UTF-8 text")
     try:
-        return raw.decode("utf-8-sig").replace("\r\n", "\n")
+        return raw.decode().removeprefix("\ufeff").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         bad = f"byte {error.start} is 0x{error.object[error.start]:02x}"
         raise ValueError(f"data: {path} is not UTF-8 text: {bad} ({error.reason})") from None
 
 
-def train(config: Text, data: Data, directory: Path, console: Console) -> record.Result:
-    """The whole run: windows, updates, looks at the held-out part, checkpoints, and the report at the end."""
-    (directory / "vocabulary.json").write_text(json.dumps(data.vocabulary))
+def train(config: Text, data: Data, directory: Path, run: dict[str, Any], console: Console) -> None:
+    """The whole run: train, judge, then show. What is known goes into the record before anything can fail."""
+    (directory / "vocabulary.json").write_text(json.dumps(data.vocabulary), encoding="utf-8")
     layer = network(config, len(data.vocabulary))
+    held_out = encode(data.train[-1] + data.held_out, data.vocabulary)
+    evaluate = make_evaluate(layer)
+    key_init, key_noise, key_sample = jax.random.split(jax.random.key(config.seed), 3)
+    params = fit(
+        config, data, directory, console, layer, lambda params: evaluate(params, held_out), key_init, key_noise
+    )
+    run["params_sha256"] = record.digest(params)
+    before = encode(data.train[-len(data.held_out) - 1 :], data.vocabulary)
+    metrics = {"train_bits": evaluate(params, before), "held_out_bits": evaluate(params, held_out), **anchors(data)}
+    if not all(map(math.isfinite, metrics.values())):
+        raise FloatingPointError("text: the last update made the loss infinite; lower --rate or --clip")
+    run["metrics"] = metrics
+    sample = decode(generate(layer, params, opening(data.vocabulary), 500, 0.8, key_sample), data.vocabulary)
+    (directory / "sample.txt").write_text(sample, encoding="utf-8")
+    plot(directory, metrics)
+    report(console, metrics, sample)
+    warn_of_overfitting(console, directory, metrics["held_out_bits"])
+
+
+def fit(
+    config: Text,
+    data: Data,
+    directory: Path,
+    console: Console,
+    layer: Layer,
+    look: Callable[[PyTree], float],
+    key_init: PRNGKeyArray,
+    key_noise: PRNGKeyArray,
+) -> PyTree:
+    """The training loop: windows, updates, looks at the held-out part, checkpoints. Returns the final params."""
     optimizer = make_optimizer(config)
     text = encode(data.train, data.vocabulary)
-    params = layer.init(jax.random.key(config.seed))
+    params = layer.init(key_init)
     state = State(params, optimizer.init(params), layer.carry((config.batch,), params))
     update = make_update(layer, optimizer)
-    evaluate = make_evaluate(layer)
-    held_out = encode(data.train[-1] + data.held_out, data.vocabulary)
-    noise = jax.random.key(config.seed + 1)
     began = time.perf_counter()
     with (
+        stop_requests() as asked,
         metrics_file(directory) as write,
         checkpoints(directory) as manager,
         progress(console, "text", config.steps) as show,
@@ -103,37 +135,28 @@ def train(config: Text, data: Data, directory: Path, console: Console) -> record
             xs, ys, restart = window(config, text, step - 1)
             if restart:
                 state = state._replace(carry=layer.carry((config.batch,), state.params))
-            state, loss = update(state, xs, ys, jax.random.fold_in(noise, step))
+            state, loss = update(state, xs, ys, jax.random.fold_in(key_noise, step))
             bits = float(loss)
             if not math.isfinite(bits):
                 raise FloatingPointError(f"text: the loss is {bits} at step {step}; lower --rate or --clip")
             speed = xs.size / (time.perf_counter() - started)
-            seen = {"held_out_bits": evaluate(state.params, held_out)} if step % config.evaluate_every == 0 else {}
+            seen = {"held_out_bits": look(state.params)} if step % config.evaluate_every == 0 else {}
             seconds = round(time.perf_counter() - began, 3)
             write(step=step, bits=bits, characters_per_second=round(speed), seconds=seconds, **seen)
             show(step, f"{bits:.3f} bits/char  {speed:,.0f} chars/s")
-            if step % config.checkpoint_every == 0 or step == config.steps:
+            stop = asked()
+            if stop or step % config.checkpoint_every == 0 or step == config.steps:
                 save(manager, step, **state._asdict())
-
-    before = encode(data.train[-len(data.held_out) - 1 :], data.vocabulary)
-    metrics = {
-        "train_bits": evaluate(state.params, before),
-        "held_out_bits": evaluate(state.params, held_out),
-        **anchors(data),
-    }
-    key = jax.random.key(config.seed + 2)
-    sample = decode(generate(layer, state.params, opening(data.vocabulary), 500, 0.8, key), data.vocabulary)
-    (directory / "sample.txt").write_text(sample)
-    plot(directory, metrics)
-    report(console, metrics, sample)
-    return record.Result(metrics, state.params)
+            if stop:
+                raise Stopped(stop, f"text: stopped at step {step}, which is saved in {directory}")
+    return state.params
 
 
 def continue_prompt(directory: Path, config: dict[str, Any], sample: Sample) -> str:
     """The prompt and what the run's newest checkpoint makes of it."""
-    vocabulary = json.loads((directory / "vocabulary.json").read_text())
+    vocabulary = json.loads((directory / "vocabulary.json").read_text(encoding="utf-8"))
     layer = network(Text(**config), len(vocabulary))
-    _, params = restore(directory, "params", jax.eval_shape(layer.init, jax.random.key(0)))
+    params = restore(directory, "params", jax.eval_shape(layer.init, jax.random.key(0)))
     prompt = encode(sample.prompt, vocabulary) if sample.prompt else opening(vocabulary)
     new = generate(layer, params, prompt, sample.length, sample.temperature, jax.random.key(sample.seed))
     return sample.prompt + decode(new, vocabulary)
@@ -150,7 +173,8 @@ def network(config: Text, vocabulary: int) -> Layer:
 
 def make_optimizer(config: Text) -> optax.GradientTransformation:
     """Clipping, then Adam or gradient descent with a warm-up and a cosine down to nothing."""
-    rate = optax.warmup_cosine_decay_schedule(0, config.rate, min(50, config.steps // 10), config.steps)
+    rise = min(50, config.steps // 10)
+    rate = optax.warmup_cosine_decay_schedule(config.rate / (rise + 1), config.rate, rise, config.steps)
     rule = optax.adam(rate) if config.optimizer == "adam" else optax.sgd(rate)
     return optax.chain(optax.clip_by_global_norm(config.clip), rule)
 
@@ -211,7 +235,8 @@ def generate(
 
     def draw(state: tuple[PyTree, Array], key: PRNGKeyArray) -> tuple[tuple[PyTree, Array], Array]:
         carry, logits = state
-        x = jax.random.categorical(key, logits / temperature) if temperature else jnp.argmax(logits)
+        # The Gumbel trick with the temperature on the noise: any temperature is safe, and 0 takes the likeliest.
+        x = jnp.argmax(logits + temperature * jax.random.gumbel(key, logits.shape, logits.dtype))
         carry, logits = layer.apply(params, carry, x[None])
         return (carry, logits[-1]), x
 
@@ -239,13 +264,14 @@ def opening(vocabulary: str) -> np.ndarray:
     return encode("\n" if "\n" in vocabulary else vocabulary[0], vocabulary)
 
 
-def decode(places: Array, vocabulary: str) -> str:
+def decode(places: Array | np.ndarray, vocabulary: str) -> str:
     return "".join(vocabulary[place] for place in np.asarray(places))
 
 
 def anchors(data: Data) -> dict[str, float]:
     """Bits a character of the held-out part by simple means: what a model should be read against."""
-    counts = np.array([data.train.count(c) + 1 for c in data.vocabulary])  # one more each: none is impossible
+    seen = collections.Counter(data.train)
+    counts = np.array([seen[c] + 1 for c in data.vocabulary])  # one more each: none is impossible
     bits = dict(zip(data.vocabulary, -np.log2(counts / counts.sum()), strict=True))
     n = len(data.held_out)
     return {
@@ -280,6 +306,15 @@ def plot(directory: Path, metrics: dict[str, Any]) -> None:
     plots.curves(path, "Characters of the text, predicted", "step", "bits per character", curves, levels)
 
 
+def warn_of_overfitting(console: Console, directory: Path, final: float) -> None:
+    """Say so when an earlier look at the held-out text was clearly better than the last."""
+    looks = [(line["held_out_bits"], line["step"]) for line in read_metrics(directory) if "held_out_bits" in line]
+    if looks and min(looks)[0] < final - 0.02:
+        best, step = min(looks)
+        advice = "fewer --steps, --dropout, or more text would help"
+        console.out(f"\nThe held-out text was predicted best, {best:.3f}, at step {step}: {advice}.", highlight=False)
+
+
 def report(console: Console, metrics: dict[str, float], sample: str) -> None:
     rows = {
         "train_bits": "training text, its end",
@@ -288,8 +323,8 @@ def report(console: Console, metrics: dict[str, float], sample: str) -> None:
         "gzip_alone_bits": "gzip -9, held-out text alone",
         "gzip_after_training_text_bits": "gzip -9 after the training text",
     }
-    console.print("\nbits per character")
+    console.out("\nbits per character", highlight=False)
     for name, words in rows.items():
-        console.print(f"  {words:<33}{metrics[name]:6.3f}", highlight=False)
-    console.print("\nA sample at temperature 0.8:\n")
+        console.out(f"  {words:<33}{metrics[name]:6.3f}", highlight=False)
+    console.out("\nA sample at temperature 0.8:\n", highlight=False)
     console.out(sample, highlight=False)
