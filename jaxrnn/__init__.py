@@ -7,7 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxrnn.cells import CELLS, elman, gru, lstm
+    from jaxrnn.cells import CELLS, elman, gru, indrnn, irnn, lstm, mgu
     from jaxrnn.layers import batch_major, bidirectional, dense, dropout, embed, last, residual, stack
     from jaxrnn.masks import length_mask
     from jaxrnn.methods import METHODS
@@ -30,9 +30,12 @@ __all__ = [
     "elman",
     "embed",
     "gru",
+    "indrnn",
+    "irnn",
     "last",
     "length_mask",
     "lstm",
+    "mgu",
     "residual",
     "stack",
     "unroll",

@@ -152,6 +152,41 @@ def rglru(p, carry, x):
     return (h,), h
 
 
+def irnn(p, carry, x):
+    """h' = max(0, x W_x + h W_h + b); Le 2015."""
+    (h,) = carry
+    h = np.maximum(0, x @ p.w_x + h @ p.w_h + p.b)
+    return (h,), h
+
+
+def mgu(p, carry, x):
+    """n = tanh(x W_xn + (f h) W_hn + b_n), h' = (1 - f) h + f n; Zhou 2016."""
+    (h,) = carry
+    (w_xf, w_xn), (w_hf, w_hn), (b_f, b_n) = (np.split(w, 2, axis=-1) for w in (p.w_x, p.w_h, p.b))
+    f = s(x @ w_xf + h @ w_hf + b_f)
+    n = np.tanh(x @ w_xn + (f * h) @ w_hn + b_n)
+    h = (1 - f) * h + f * n
+    return (h,), h
+
+
+def mgu_after(p, carry, x):
+    """n = tanh(x W_xn + b + f (h W_hn + b_n)), h' = (1 - f) n + f h; Flax's MGUCell."""
+    (h,) = carry
+    (w_xf, w_xn), (w_hf, w_hn), (b_f, b) = (np.split(w, 2, axis=-1) for w in (p.w_x, p.w_h, p.b))
+    f = s(x @ w_xf + h @ w_hf + b_f)
+    n = np.tanh(x @ w_xn + b + f * (h @ w_hn + p.b_n))
+    h = (1 - f) * n + f * h
+    return (h,), h
+
+
+def indrnn(p, carry, x):
+    """h' = max(0, x W_x + u h + b) with a vector u, here w_h; Li 2018."""
+    (h,) = carry
+    h = np.maximum(0, x @ p.w_x + p.w_h * h + p.b)
+    return (h,), h
+
+
+# ADD
 ORACLES = {
     "elman": elman,
     "lstm": lstm,
@@ -164,6 +199,10 @@ ORACLES = {
     "minlstm": minlstm,
     "lru": lru,
     "rglru": rglru,
+    "irnn": irnn,
+    "mgu": mgu,
+    "mgu_after": mgu_after,
+    "indrnn": indrnn,
 }
 
 

@@ -5,8 +5,11 @@ from functools import partial
 
 from jaxrnn.cells.elman import elman
 from jaxrnn.cells.gru import gru
+from jaxrnn.cells.indrnn import indrnn
+from jaxrnn.cells.irnn import irnn
 from jaxrnn.cells.lru import lru
 from jaxrnn.cells.lstm import lstm
+from jaxrnn.cells.mgu import mgu
 from jaxrnn.cells.mingru import mingru
 from jaxrnn.cells.minlstm import minlstm
 from jaxrnn.cells.rglru import rglru
@@ -24,6 +27,10 @@ CELLS: dict[str, Callable[..., Cell]] = {
     "minlstm": minlstm,
     "lru": lru,
     "rglru": rglru,
+    "irnn": irnn,
+    "mgu": mgu,
+    "mgu_after": partial(mgu, form="after"),
+    "indrnn": indrnn,
 }
 
-__all__ = ["CELLS", "elman", "gru", "lru", "lstm", "mingru", "minlstm", "rglru"]
+__all__ = ["CELLS", "elman", "gru", "indrnn", "irnn", "lru", "lstm", "mgu", "mingru", "minlstm", "rglru"]
