@@ -7,7 +7,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxrnn.cells import CELLS, elman, gru, indrnn, irnn, lstm, mgu
+    from jaxrnn.cells import (
+        CELLS,
+        elman,
+        gru,
+        gru_layernorm,
+        gru_projected,
+        indrnn,
+        irnn,
+        lstm,
+        lstm_layernorm,
+        lstm_projected,
+        mgu,
+    )
     from jaxrnn.layers import batch_major, bidirectional, dense, dropout, embed, last, residual, stack
     from jaxrnn.masks import length_mask
     from jaxrnn.methods import METHODS
@@ -30,11 +42,15 @@ __all__ = [
     "elman",
     "embed",
     "gru",
+    "gru_layernorm",
+    "gru_projected",
     "indrnn",
     "irnn",
     "last",
     "length_mask",
     "lstm",
+    "lstm_layernorm",
+    "lstm_projected",
     "mgu",
     "residual",
     "stack",

@@ -186,6 +186,63 @@ def indrnn(p, carry, x):
     return (h,), h
 
 
+def lstm_projected(p, carry, x):
+    """No peepholes, h' = (o tanh(c')) W_hr; Sak 2014, PyTorch's proj_size."""
+    h, c = carry
+    a_i, a_f, a_g, a_o = np.split(x @ p.w_x + h @ p.w_h + p.b, 4)
+    c = s(a_f) * c + s(a_i) * np.tanh(a_g)
+    h = (s(a_o) * np.tanh(c)) @ p.w_hr
+    return (h, c), h
+
+
+def lstm_projected_diagonal(p, carry, x):
+    """The same with peepholes [n]; Sak 2014, equations 1-6."""
+    h, c = carry
+    a_i, a_f, a_g, a_o = np.split(x @ p.w_x + h @ p.w_h + p.b, 4)
+    i = s(a_i + p.peepholes.i * c)
+    f = s(a_f + p.peepholes.f * c)
+    c = f * c + i * np.tanh(a_g)
+    h = (s(a_o + p.peepholes.o * c) * np.tanh(c)) @ p.w_hr
+    return (h, c), h
+
+
+def gru_projected(p, carry, x):
+    """The GRU on a state c [n], of which products see h = c W_p [n_proj]; after Cheng 2018, r after the product."""
+    h, c = carry
+    r, z = _reset_and_update(p, h, x)
+    w_xn, w_hn, b = _candidate(p)
+    n = np.tanh(x @ w_xn + b + r * (h @ w_hn + p.b_n))
+    c = (1 - z) * n + z * c
+    h = c @ p.w_p
+    return (h, c), h
+
+
+def _norm(a):
+    """Zero mean and unit variance over the vector, with the usual 1e-5 under the root; Ba 2016."""
+    return (a - np.mean(a)) / np.sqrt(np.var(a) + 1e-5)
+
+
+def lstm_layernorm(p, carry, x):
+    """Gates from N(x W_x) gain_x + N(h W_h) gain_h + b, h' = s(o) tanh(N(c') gain_c + b_c); Ba 2016."""
+    h, c = carry
+    i, f, g, o = np.split(_norm(x @ p.w_x) * p.gain_x + _norm(h @ p.w_h) * p.gain_h + p.b, 4)
+    c = s(f) * c + s(i) * np.tanh(g)
+    h = s(o) * np.tanh(_norm(c) * p.gain_c + p.b_c)
+    return (h, c), h
+
+
+def gru_layernorm(p, carry, x):
+    """r and z are normed together, n apart, r after the product, h' = (1 - z) h + z n; Ba 2016."""
+    (h,) = carry
+    m = 2 * len(h)
+    r_z = _norm(x @ p.w_x[:, :m]) * p.gain_x[:m] + _norm(h @ p.w_h[:, :m]) * p.gain_h[:m] + p.b[:m]
+    r, z = np.split(s(r_z), 2)
+    past = _norm(h @ p.w_h[:, m:]) * p.gain_h[m:] + p.b_n
+    n = np.tanh(_norm(x @ p.w_x[:, m:]) * p.gain_x[m:] + p.b[m:] + r * past)
+    h = (1 - z) * h + z * n
+    return (h,), h
+
+
 # ADD
 ORACLES = {
     "elman": elman,
@@ -203,6 +260,10 @@ ORACLES = {
     "mgu": mgu,
     "mgu_after": mgu_after,
     "indrnn": indrnn,
+    "lstm_projected": lstm_projected,
+    "gru_projected": gru_projected,
+    "lstm_layernorm": lstm_layernorm,
+    "gru_layernorm": gru_layernorm,
 }
 
 

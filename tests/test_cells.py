@@ -3,9 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from tiny import N_IN, B, N, T, close
+import oracle
+import pytest
+from tiny import N_IN, B, N, T, close, randomized
 
-from jaxrnn import indrnn, irnn, unroll
+from jaxrnn import gru_layernorm, gru_projected, indrnn, irnn, lstm_layernorm, lstm_projected, unroll
 
 KEY = jax.random.key(11)
 XS = jax.random.normal(jax.random.key(12), (T, B, N_IN))
@@ -27,3 +29,31 @@ def test_indrnn_units_see_their_own_past_alone():
     assert np.all((params.w_h >= 0) & (params.w_h <= 1))
     seen = jax.jacobian(lambda h: cell.step(params, cell.carry(())._replace(h=h), jnp.ones(N))[1])(jnp.ones(N))
     close(seen, jnp.diag(params.w_h))
+
+
+def test_a_projected_lstm_may_have_peepholes():
+    layer = unroll(lstm_projected(N_IN, N, 3, "diagonal"))
+    params = randomized(KEY, layer.init(KEY))
+    carry = randomized(KEY, layer.carry((B,)))
+    after, ys = oracle.run(oracle.lstm_projected_diagonal, jax.tree.map(np.asarray, params), carry, XS)
+    assert ys.shape[-1] == 3
+    close(layer.apply(params, carry, XS), (type(carry)(*after), ys))
+
+
+@pytest.mark.parametrize("make", [lstm_projected, gru_projected])
+def test_a_projection_is_no_wider_than_what_it_projects(make):
+    assert unroll(make(N_IN, 1)).carry(()).h.shape == (1,)
+    with pytest.raises(ValueError, match="n_proj is 5, wanted at most n, which is 4"):
+        make(N_IN, 4, 5)
+
+
+@pytest.mark.parametrize("make", [lstm_layernorm, gru_layernorm])
+def test_layer_norm_does_not_see_the_scale_of_x_or_of_the_weights(make):
+    layer = unroll(make(N_IN, N, eps=1e-30))
+    params = layer.init(KEY)
+    carry = layer.carry((B,))
+    wanted = layer.apply(params, carry, XS)
+    close(layer.apply(params, carry, XS * 7), wanted, 1e-10)
+    close(layer.apply(params._replace(w_x=params.w_x / 3, w_h=params.w_h * 5), carry, XS), wanted, 1e-10)
+    with pytest.raises(ValueError, match="eps is 0, wanted a number above 0"):
+        make(N_IN, N, eps=0)

@@ -5,10 +5,14 @@ from functools import partial
 
 from jaxrnn.cells.elman import elman
 from jaxrnn.cells.gru import gru
+from jaxrnn.cells.gru_layernorm import gru_layernorm
+from jaxrnn.cells.gru_projected import gru_projected
 from jaxrnn.cells.indrnn import indrnn
 from jaxrnn.cells.irnn import irnn
 from jaxrnn.cells.lru import lru
 from jaxrnn.cells.lstm import lstm
+from jaxrnn.cells.lstm_layernorm import lstm_layernorm
+from jaxrnn.cells.lstm_projected import lstm_projected
 from jaxrnn.cells.mgu import mgu
 from jaxrnn.cells.mingru import mingru
 from jaxrnn.cells.minlstm import minlstm
@@ -31,6 +35,26 @@ CELLS: dict[str, Callable[..., Cell]] = {
     "mgu": mgu,
     "mgu_after": partial(mgu, form="after"),
     "indrnn": indrnn,
+    "lstm_projected": lstm_projected,
+    "gru_projected": gru_projected,
+    "lstm_layernorm": lstm_layernorm,
+    "gru_layernorm": gru_layernorm,
 }
 
-__all__ = ["CELLS", "elman", "gru", "indrnn", "irnn", "lru", "lstm", "mgu", "mingru", "minlstm", "rglru"]
+__all__ = [
+    "CELLS",
+    "elman",
+    "gru",
+    "gru_layernorm",
+    "gru_projected",
+    "indrnn",
+    "irnn",
+    "lru",
+    "lstm",
+    "lstm_layernorm",
+    "lstm_projected",
+    "mgu",
+    "mingru",
+    "minlstm",
+    "rglru",
+]
