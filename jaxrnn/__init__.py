@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         lstm,
         lstm_layernorm,
         lstm_projected,
+        lstm_variant,
         mgu,
     )
     from jaxrnn.layers import batch_major, bidirectional, dense, dropout, embed, last, residual, stack
@@ -51,6 +52,7 @@ __all__ = [
     "lstm",
     "lstm_layernorm",
     "lstm_projected",
+    "lstm_variant",
     "mgu",
     "residual",
     "stack",

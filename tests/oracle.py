@@ -243,6 +243,46 @@ def gru_layernorm(p, carry, x):
     return (h,), h
 
 
+def _vanilla(p, carry, x, blocks, i=None, f=None, o=None, couple=False, g=np.tanh, out=np.tanh, past=None):
+    """Greff 2017's vanilla LSTM with diagonal peepholes; a gate given as a number is no gate.
+
+    `blocks` names what the weights hold, in order; `past` is what FGR adds to each gate. Returns h', c', i, f, o.
+    """
+    h, c = carry
+    a = dict(zip(blocks, np.split(x @ p.w_x + h @ p.w_h + p.b, len(blocks)), strict=True))
+    past = past or {"i": 0, "f": 0, "o": 0}
+    peep = p.peepholes
+    if i is None:
+        i = s(a["i"] + past["i"] + (peep.i * c if peep else 0))
+    if couple:
+        f = 1 - i
+    elif f is None:
+        f = s(a["f"] + past["f"] + (peep.f * c if peep else 0))
+    c = f * c + i * g(a["g"])
+    if o is None:
+        o = s(a["o"] + past["o"] + (peep.o * c if peep else 0))
+    return o * out(c), c, i, f, o
+
+
+def _variant(blocks, **change):
+    """A step of one of Greff's variants, from its change to the vanilla LSTM."""
+
+    def step(p, carry, x):
+        h, c, *_ = _vanilla(p, carry, x, blocks, **change)
+        return (h, c), h
+
+    return step
+
+
+def lstm_fgr(p, carry, x):
+    """Full gate recurrence: each gate also sees the three gates of the step before; Greff 2017."""
+    h, c, *gates = carry
+    recurrent = [np.split(rows, 3, axis=1) for rows in np.split(p.w_gates, 3)]  # [from][to] in the order i, f, o
+    past = {to: sum(gates[k] @ recurrent[k][j] for k in range(3)) for j, to in enumerate("ifo")}
+    carry = _vanilla(p, (h, c), x, "ifgo", past=past)
+    return carry, carry[0]
+
+
 # ADD
 ORACLES = {
     "elman": elman,
@@ -264,6 +304,14 @@ ORACLES = {
     "gru_projected": gru_projected,
     "lstm_layernorm": lstm_layernorm,
     "gru_layernorm": gru_layernorm,
+    "lstm_nig": _variant("fgo", i=1),
+    "lstm_nfg": _variant("igo", f=1),
+    "lstm_nog": _variant("ifg", o=1),
+    "lstm_niaf": _variant("ifgo", g=lambda a: a),
+    "lstm_noaf": _variant("ifgo", out=lambda c: c),
+    "lstm_cifg": _variant("igo", couple=True),
+    "lstm_np": _variant("ifgo"),
+    "lstm_fgr": lstm_fgr,
 }
 
 

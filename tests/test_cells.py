@@ -7,10 +7,25 @@ import oracle
 import pytest
 from tiny import N_IN, B, N, T, close, randomized
 
-from jaxrnn import gru_layernorm, gru_projected, indrnn, irnn, lstm_layernorm, lstm_projected, unroll
+from jaxrnn import (
+    gru_layernorm,
+    gru_projected,
+    indrnn,
+    irnn,
+    lstm,
+    lstm_layernorm,
+    lstm_projected,
+    lstm_variant,
+    unroll,
+)
 
 KEY = jax.random.key(11)
 XS = jax.random.normal(jax.random.key(12), (T, B, N_IN))
+
+
+def count(cell):
+    """How many weights a cell has."""
+    return sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(cell.init, KEY)))
 
 
 def test_irnn_begins_as_the_identity():
@@ -57,3 +72,31 @@ def test_layer_norm_does_not_see_the_scale_of_x_or_of_the_weights(make):
     close(layer.apply(params._replace(w_x=params.w_x / 3, w_h=params.w_h * 5), carry, XS), wanted, 1e-10)
     with pytest.raises(ValueError, match="eps is 0, wanted a number above 0"):
         make(N_IN, N, eps=0)
+
+
+@pytest.mark.parametrize(
+    ("variant", "matrices", "vectors"),  # W_x and W_h blocks, recurrent gate blocks; peepholes and biases
+    [
+        ("NIG", (3, 0), 2 + 3),
+        ("NFG", (3, 0), 2 + 3),
+        ("NOG", (3, 0), 2 + 3),
+        ("CIFG", (3, 0), 2 + 3),
+        ("NIAF", (4, 0), 3 + 4),
+        ("NOAF", (4, 0), 3 + 4),
+        ("NP", (4, 0), 4),
+        ("FGR", (4, 9), 3 + 4),
+    ],
+)
+def test_a_variant_has_weights_for_what_it_has(variant, matrices, vectors):
+    blocks, recurrent_gates = matrices
+    wanted = blocks * (N_IN * N + N * N) + recurrent_gates * N * N + vectors * N
+    assert count(lstm_variant(N_IN, N, variant)) == wanted
+
+
+def test_np_is_the_lstm_without_peepholes():
+    """And the forget bias begins in f, wherever f stands."""
+    plain, variant = unroll(lstm(N_IN, N)), unroll(lstm_variant(N_IN, N, "NP"))
+    params = plain.init(KEY)
+    same = variant.init(KEY)._replace(w_x=params.w_x, w_h=params.w_h, b=params.b)
+    close(tuple(variant.apply(same, variant.carry((B,)), XS)[0]), tuple(plain.apply(params, plain.carry((B,)), XS)[0]))
+    close(lstm_variant(N_IN, N, "NIG", forget_bias=2.5).init(KEY).b, jnp.array([2.5] * N + [0.0] * 2 * N), 0)

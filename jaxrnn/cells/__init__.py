@@ -13,6 +13,7 @@ from jaxrnn.cells.lru import lru
 from jaxrnn.cells.lstm import lstm
 from jaxrnn.cells.lstm_layernorm import lstm_layernorm
 from jaxrnn.cells.lstm_projected import lstm_projected
+from jaxrnn.cells.lstm_variants import lstm_variant
 from jaxrnn.cells.mgu import mgu
 from jaxrnn.cells.mingru import mingru
 from jaxrnn.cells.minlstm import minlstm
@@ -39,6 +40,14 @@ CELLS: dict[str, Callable[..., Cell]] = {
     "gru_projected": gru_projected,
     "lstm_layernorm": lstm_layernorm,
     "gru_layernorm": gru_layernorm,
+    "lstm_nig": partial(lstm_variant, variant="NIG"),
+    "lstm_nfg": partial(lstm_variant, variant="NFG"),
+    "lstm_nog": partial(lstm_variant, variant="NOG"),
+    "lstm_niaf": partial(lstm_variant, variant="NIAF"),
+    "lstm_noaf": partial(lstm_variant, variant="NOAF"),
+    "lstm_cifg": partial(lstm_variant, variant="CIFG"),
+    "lstm_np": partial(lstm_variant, variant="NP"),
+    "lstm_fgr": partial(lstm_variant, variant="FGR"),
 }
 
 __all__ = [
@@ -53,6 +62,7 @@ __all__ = [
     "lstm",
     "lstm_layernorm",
     "lstm_projected",
+    "lstm_variant",
     "mgu",
     "mingru",
     "minlstm",
