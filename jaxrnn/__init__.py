@@ -16,10 +16,12 @@ if TYPE_CHECKING:
         indrnn,
         irnn,
         lstm,
+        lstm97,
         lstm_layernorm,
         lstm_projected,
         lstm_variant,
         mgu,
+        slstm,
     )
     from jaxrnn.layers import batch_major, bidirectional, dense, dropout, embed, last, residual, stack
     from jaxrnn.masks import length_mask
@@ -50,11 +52,13 @@ __all__ = [
     "last",
     "length_mask",
     "lstm",
+    "lstm97",
     "lstm_layernorm",
     "lstm_projected",
     "lstm_variant",
     "mgu",
     "residual",
+    "slstm",
     "stack",
     "unroll",
 ]

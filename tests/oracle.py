@@ -9,10 +9,17 @@ One example and one step at a time, in float64, written from the equations and f
     gru            r after the product with W_hn                  cuDNN, PyTorch, Keras (reset_after)
     gru_before     r before the product with W_hn                 Cho 2014, equations 5-8
     gru_article    r on x's share of n, 1 - z on h's              the article
+    irnn           the rectified Elman                            Le 2015
+    mgu, indrnn    one gate; a vector for W_h                     Zhou 2016; Li 2018
+    *_projected    products with the past see a narrow h          Sak 2014; Cheng 2018
+    *_layernorm    the sums of x and of h normed apart            Ba 2016
+    lstm_nig ...   the vanilla LSTM with one change               Greff 2017
+    slstm          exponential gates, stabilised                  Beck 2024
+    lstm97         no forget gate, blocks, gates that see gates   Hochreiter 1997
 
 x is [n_in], h and c are [n]; vectors are rows, so the products read x @ W. A step is
-`step(p, carry, x) -> (carry, y)` with carry (h,) or (h, c), and y is h. Gates lie side by side in the
-weights, in the order i, f, g, o for the LSTMs and r, z, n for the GRUs.
+`step(p, carry, x) -> (carry, y)` with carry (h,) or (h, c) or what the cell's own text says, and y is h. Gates lie side
+by side in the weights, in the order i, f, g, o for the LSTMs and r, z, n for the GRUs.
 
 The article is the text the library sets out from. The others:
 
@@ -22,6 +29,14 @@ The article is the text the library sets out from. The others:
     Gers 2002          Schraudolph and Schmidhuber: Learning precise timing with LSTM recurrent networks
     Graves 2013        Generating sequences with recurrent neural networks, arXiv:1308.0850
     Cho 2014           et al.: Learning phrase representations using RNN encoder-decoder, arXiv:1406.1078
+    Le 2015            Jaitly and Hinton: A simple way to initialize recurrent networks of rectified linear units
+    Zhou 2016          et al.: Minimal gated unit for recurrent neural networks
+    Li 2018            et al.: Independently recurrent neural network (IndRNN)
+    Sak 2014           Senior and Beaufays: LSTM RNN architectures for large scale acoustic modeling
+    Cheng 2018         et al.: Output-gate projected gated recurrent unit for speech recognition
+    Ba 2016            Kiros and Hinton: Layer normalization
+    Greff 2017         et al.: LSTM: a search space odyssey
+    Beck 2024          et al.: xLSTM: Extended long short-term memory
 """
 
 import numpy as np
@@ -283,7 +298,48 @@ def lstm_fgr(p, carry, x):
     return carry, carry[0]
 
 
-# ADD
+def _slstm(p, carry, x, log):
+    """i = exp(a_i), h' = o c' / n', with c and n in units of exp(m); `log` gives log f from a_f; Beck 2024."""
+    h, c, n, m = carry
+    a_i, a_f, a_z, a_o = np.split(x @ p.w_x + h @ p.w_h + p.b, 4)
+    larger = np.maximum(log(a_f) + m, a_i)
+    i = np.exp(a_i - larger)
+    f = np.exp(log(a_f) + m - larger)
+    c = f * c + i * np.tanh(a_z)
+    n = f * n + i
+    h = s(a_o) * (c / n)
+    return (h, c, n, larger), h
+
+
+def slstm(p, carry, x):
+    """f = exp(a_f)."""
+    return _slstm(p, carry, x, lambda a: a)
+
+
+def slstm_sigmoid(p, carry, x):
+    """f = s(a_f)."""
+    return _slstm(p, carry, x, lambda a: np.log(s(a)))
+
+
+def lstm97(p, carry, x):
+    """No forget gate, blocks of cells, gates that see the gates of the step before; Hochreiter 1997.
+
+    b may belong to all, to the gates or to none; the sums stand in the order input gates, output gates, cells.
+    """
+    h, c, y_in, y_out = carry
+    blocks, cells = len(y_in), len(c)
+    net = np.concatenate([x, h, y_in, y_out]) @ np.concatenate([p.w_x, p.w_h, p.w_gates])
+    if p.b is not None:
+        net[: len(p.b)] += p.b
+    y_in, y_out, net_c = s(net[:blocks]), s(net[blocks : 2 * blocks]), net[2 * blocks :]
+    c, h = np.array(c), np.zeros(cells)
+    for v in range(cells):
+        j = v // (cells // blocks)  # the block of cell v
+        c[v] += y_in[j] * (4 * s(net_c[v]) - 2)
+        h[v] = y_out[j] * (2 * s(c[v]) - 1)
+    return (h, c, y_in, y_out), h
+
+
 ORACLES = {
     "elman": elman,
     "lstm": lstm,
@@ -312,7 +368,13 @@ ORACLES = {
     "lstm_cifg": _variant("igo", couple=True),
     "lstm_np": _variant("ifgo"),
     "lstm_fgr": lstm_fgr,
+    "slstm": slstm,
+    "slstm_sigmoid": slstm_sigmoid,
+    "lstm97": lstm97,
 }
+
+# What the parts of a carry begin at, where that is not 0: the m of h, c, n, m is the logarithm of nothing.
+STARTS = dict.fromkeys(["slstm", "slstm_sigmoid"], (0, 0, 0, -np.inf))
 
 
 def dense(p, x):
@@ -321,14 +383,14 @@ def dense(p, x):
 
 
 def run(step, p, carry, xs, mask=None, reset=None, start=None, reverse=False):
-    """Every example, all its steps: xs [T, *batch, n_in], carry ([*batch, n], ...), start ([n], ...)."""
+    """Every example, all its steps: xs [T, *batch, n_in], carry ([*batch, n], ...), start (0 or [n], ...)."""
     T, *batch, _ = np.shape(xs)
     xs = np.asarray(xs, np.float64)
     carry = tuple(np.array(c, np.float64) for c in carry)
     mask = np.ones((T, *batch), bool) if mask is None else np.asarray(mask)
     reset = np.zeros((T, *batch), bool) if reset is None else np.asarray(reset)
-    zeros = [np.zeros(c.shape[-1]) for c in carry]
-    start = tuple(np.array(v, np.float64) for v in (zeros if start is None else start))
+    start = [0] * len(carry) if start is None else start
+    start = tuple(np.broadcast_to(np.asarray(v, np.float64), c.shape[-1:]) for v, c in zip(start, carry, strict=True))
     if reverse:
         carry, ys = run(step, p, carry, xs[::-1], mask[::-1], _read_backwards(reset), start)
         return carry, ys[::-1]

@@ -13,9 +13,11 @@ from jaxrnn import (
     indrnn,
     irnn,
     lstm,
+    lstm97,
     lstm_layernorm,
     lstm_projected,
     lstm_variant,
+    slstm,
     unroll,
 )
 
@@ -100,3 +102,80 @@ def test_np_is_the_lstm_without_peepholes():
     same = variant.init(KEY)._replace(w_x=params.w_x, w_h=params.w_h, b=params.b)
     close(tuple(variant.apply(same, variant.carry((B,)), XS)[0]), tuple(plain.apply(params, plain.carry((B,)), XS)[0]))
     close(lstm_variant(N_IN, N, "NIG", forget_bias=2.5).init(KEY).b, jnp.array([2.5] * N + [0.0] * 2 * N), 0)
+
+
+def plain_slstm(us, w_h):
+    """h of every step in float64 by the equations without m, for us [T, B, 4n] and W_h [n, 4n]."""
+    h = c = n = np.zeros((us.shape[1], us.shape[2] // 4))
+    for u in us:
+        a_i, a_f, a_z, a_o = np.split(u + h @ w_h, 4, axis=-1)
+        c = np.exp(a_f) * c + np.exp(a_i) * np.tanh(a_z)
+        n = np.exp(a_f) * n + np.exp(a_i)
+        h = oracle.s(a_o) * c / n
+        yield h
+
+
+@pytest.mark.parametrize(
+    ("T", "size", "dtype", "tolerance"), [(200, 3.0, jnp.float64, 1e-10), (10, 50.0, jnp.float32, 1e-4)]
+)
+def test_slstm_is_the_exponential_gates_without_the_stabiliser(T, size, dtype, tolerance):
+    """As far as these do not overflow: float64 holds exp of 709, so 200 steps at 3, or 10 at 50, near the largest."""
+    cell = slstm(N_IN, N)
+    us = size * jax.random.uniform(KEY, (T, B, 4 * N), dtype, -1, 1)
+    params = cell.init(KEY)._replace(w_h=jax.random.normal(KEY, (N, 4 * N), dtype) / 2)
+    carry = jax.tree.map(lambda a: a.astype(dtype), cell.carry((B,))._replace(m=jnp.full((B, N), -1e38)))
+    _, ys = jax.lax.scan(lambda carry, u: cell.step(params, carry, u), carry, us)
+    with np.errstate(over="raise", invalid="raise"):
+        wanted = np.array(list(plain_slstm(np.asarray(us, np.float64), np.asarray(params.w_h, np.float64))))
+    close(ys.astype(jnp.float64), wanted, tolerance)
+
+
+@pytest.mark.parametrize(("i", "f"), [(50, 50), (50, -50), (-50, 50), (-50, -50), (0, 0)])
+def test_slstm_stays_finite_in_float32(i, f):
+    """200 steps with gates at +-50, values and gradients; the first gives o * tanh(z), whatever the gates are."""
+    with jax.enable_x64(False):
+        layer = unroll(slstm(1, 1))
+        params = layer.init(KEY)
+        b = jnp.array([i, f, 0.5, 1.0], jnp.float32)
+        xs = jnp.ones((200, 1))
+
+        def total(params):
+            carry, ys = layer.apply(params._replace(b=b), layer.carry((), params), xs)
+            return ys.sum(), (carry, ys)
+
+        grads, (carry, ys) = jax.grad(total, has_aux=True)(params)
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((grads, carry, ys)))
+        z, o = (b + params.w_x[0])[2:]
+        close(ys[0, 0], jnp.tanh(z) * jax.nn.sigmoid(o), 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("weights", "n_in", "n", "blocks", "bias", "n_out", "output_bias"),
+    [
+        (264, 7, 4, 4, "gates", 7, False),  # embedded Reber grammar, 4 blocks of 1
+        (276, 7, 6, 3, "gates", 7, False),  # the same, 3 blocks of 2
+        (364, 54, 2, 2, None, 2, False),  # 2c, long time lags, q = 50
+        (102, 1, 3, 3, "all", 1, False),  # 3a, two-sequence problem
+        (93, 2, 4, 2, "all", 1, True),  # 4 and 5, adding and multiplication
+        (156, 8, 4, 2, "all", 4, True),  # 6a, temporal order
+        (308, 8, 6, 3, "all", 8, True),  # 6b, temporal order of three
+    ],
+)
+def test_lstm97_has_as_many_weights_as_in_the_paper(weights, n_in, n, blocks, bias, n_out, output_bias):
+    """The cells' and gates' and those of the output units, which see the cells alone."""
+    output = n * n_out + (n_out if output_bias else 0)
+    assert count(lstm97(n_in, n, blocks, bias)) + output == weights
+
+
+@pytest.mark.parametrize("bias", ["all", "gates", None])
+def test_lstm97_in_blocks_equals_the_oracle(bias):
+    layer = unroll(lstm97(N_IN, 6, 3, bias))
+    params = randomized(KEY, layer.init(KEY))
+    carry = randomized(KEY, layer.carry((B,)))
+    after, ys = oracle.run(oracle.ORACLES["lstm97"], jax.tree.map(np.asarray, params), carry, XS)
+    close(layer.apply(params, carry, XS), (type(carry)(*after), ys))
+
+
+def test_lstm97_begins_its_blocks_apart():
+    b = lstm97(N_IN, 4, 2, input_bias=-3.0, output_bias=(-1.0, -2.0)).init(KEY).b
+    close(b, jnp.array([-3.0, -3, -1, -2, 0, 0, 0, 0]), 0)

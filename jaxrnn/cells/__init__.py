@@ -11,6 +11,7 @@ from jaxrnn.cells.indrnn import indrnn
 from jaxrnn.cells.irnn import irnn
 from jaxrnn.cells.lru import lru
 from jaxrnn.cells.lstm import lstm
+from jaxrnn.cells.lstm97 import lstm97
 from jaxrnn.cells.lstm_layernorm import lstm_layernorm
 from jaxrnn.cells.lstm_projected import lstm_projected
 from jaxrnn.cells.lstm_variants import lstm_variant
@@ -18,6 +19,7 @@ from jaxrnn.cells.mgu import mgu
 from jaxrnn.cells.mingru import mingru
 from jaxrnn.cells.minlstm import minlstm
 from jaxrnn.cells.rglru import rglru
+from jaxrnn.cells.slstm import slstm
 from jaxrnn.types import Cell
 
 CELLS: dict[str, Callable[..., Cell]] = {
@@ -48,6 +50,9 @@ CELLS: dict[str, Callable[..., Cell]] = {
     "lstm_cifg": partial(lstm_variant, variant="CIFG"),
     "lstm_np": partial(lstm_variant, variant="NP"),
     "lstm_fgr": partial(lstm_variant, variant="FGR"),
+    "slstm": slstm,
+    "slstm_sigmoid": partial(slstm, forget="sigmoid"),
+    "lstm97": lstm97,
 }
 
 __all__ = [
@@ -60,6 +65,7 @@ __all__ = [
     "irnn",
     "lru",
     "lstm",
+    "lstm97",
     "lstm_layernorm",
     "lstm_projected",
     "lstm_variant",
@@ -67,4 +73,5 @@ __all__ = [
     "mingru",
     "minlstm",
     "rglru",
+    "slstm",
 ]
