@@ -211,7 +211,7 @@ def lstm_projected(p, carry, x):
 
 
 def lstm_projected_diagonal(p, carry, x):
-    """The same with peepholes [n]; Sak 2014, equations 1-6."""
+    """The same with peepholes [n]; Sak 2014."""
     h, c = carry
     a_i, a_f, a_g, a_o = np.split(x @ p.w_x + h @ p.w_h + p.b, 4)
     i = s(a_i + p.peepholes.i * c)
