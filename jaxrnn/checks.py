@@ -57,7 +57,7 @@ def number(owner: str, **values: Any) -> None:
 
 def rate(owner: str, name: str, value: Any) -> None:
     """A probability below 1."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < 1:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= float(value) < 1:
         raise ValueError(f"{owner}: {name} is {value!r}, wanted a number in [0, 1)")
 
 

@@ -9,10 +9,17 @@ One example and one step at a time, in float64, written from the equations and f
     gru            r after the product with W_hn                  cuDNN, PyTorch, Keras (reset_after)
     gru_before     r before the product with W_hn                 Cho 2014, equations 5-8
     gru_article    r on x's share of n, 1 - z on h's              the article
+    irnn           the rectified Elman                            Le 2015
+    mgu, indrnn    one gate; a vector for W_h                     Zhou 2016; Li 2018
+    *_projected    products with the past see a narrow h          Sak 2014; Cheng 2018
+    *_layernorm    the sums of x and of h normed apart            Ba 2016
+    lstm_nig ...   the vanilla LSTM with one change               Greff 2017
+    slstm          exponential gates, stabilised                  Beck 2024
+    lstm97         no forget gate, blocks, gates that see gates   Hochreiter 1997
 
 x is [n_in], h and c are [n]; vectors are rows, so the products read x @ W. A step is
-`step(p, carry, x) -> (carry, y)` with carry (h,) or (h, c), and y is h. Gates lie side by side in the
-weights, in the order i, f, g, o for the LSTMs and r, z, n for the GRUs.
+`step(p, carry, x) -> (carry, y)` with carry (h,) or (h, c) or what the cell's own text says, and y is h. Gates lie side
+by side in the weights, in the order i, f, g, o for the LSTMs and r, z, n for the GRUs.
 
 The article is the text the library sets out from. The others:
 
@@ -22,6 +29,14 @@ The article is the text the library sets out from. The others:
     Gers 2002          Schraudolph and Schmidhuber: Learning precise timing with LSTM recurrent networks
     Graves 2013        Generating sequences with recurrent neural networks, arXiv:1308.0850
     Cho 2014           et al.: Learning phrase representations using RNN encoder-decoder, arXiv:1406.1078
+    Le 2015            Jaitly and Hinton: A simple way to initialize recurrent networks of rectified linear units
+    Zhou 2016          et al.: Minimal gated unit for recurrent neural networks
+    Li 2018            et al.: Independently recurrent neural network (IndRNN)
+    Sak 2014           Senior and Beaufays: LSTM RNN architectures for large scale acoustic modeling
+    Cheng 2018         et al.: Output-gate projected gated recurrent unit for speech recognition
+    Ba 2016            Kiros and Hinton: Layer normalization
+    Greff 2017         et al.: LSTM: a search space odyssey
+    Beck 2024          et al.: xLSTM: Extended long short-term memory
 """
 
 import numpy as np
@@ -152,6 +167,179 @@ def rglru(p, carry, x):
     return (h,), h
 
 
+def irnn(p, carry, x):
+    """h' = max(0, x W_x + h W_h + b); Le 2015."""
+    (h,) = carry
+    h = np.maximum(0, x @ p.w_x + h @ p.w_h + p.b)
+    return (h,), h
+
+
+def mgu(p, carry, x):
+    """n = tanh(x W_xn + (f h) W_hn + b_n), h' = (1 - f) h + f n; Zhou 2016."""
+    (h,) = carry
+    (w_xf, w_xn), (w_hf, w_hn), (b_f, b_n) = (np.split(w, 2, axis=-1) for w in (p.w_x, p.w_h, p.b))
+    f = s(x @ w_xf + h @ w_hf + b_f)
+    n = np.tanh(x @ w_xn + (f * h) @ w_hn + b_n)
+    h = (1 - f) * h + f * n
+    return (h,), h
+
+
+def mgu_after(p, carry, x):
+    """n = tanh(x W_xn + b + f (h W_hn + b_n)), h' = (1 - f) n + f h; Flax's MGUCell."""
+    (h,) = carry
+    (w_xf, w_xn), (w_hf, w_hn), (b_f, b) = (np.split(w, 2, axis=-1) for w in (p.w_x, p.w_h, p.b))
+    f = s(x @ w_xf + h @ w_hf + b_f)
+    n = np.tanh(x @ w_xn + b + f * (h @ w_hn + p.b_n))
+    h = (1 - f) * n + f * h
+    return (h,), h
+
+
+def indrnn(p, carry, x):
+    """h' = max(0, x W_x + u h + b) with a vector u, here w_h; Li 2018."""
+    (h,) = carry
+    h = np.maximum(0, x @ p.w_x + p.w_h * h + p.b)
+    return (h,), h
+
+
+def lstm_projected(p, carry, x):
+    """No peepholes, h' = (o tanh(c')) W_hr; Sak 2014, PyTorch's proj_size."""
+    h, c = carry
+    a_i, a_f, a_g, a_o = np.split(x @ p.w_x + h @ p.w_h + p.b, 4)
+    c = s(a_f) * c + s(a_i) * np.tanh(a_g)
+    h = (s(a_o) * np.tanh(c)) @ p.w_hr
+    return (h, c), h
+
+
+def lstm_projected_diagonal(p, carry, x):
+    """The same with peepholes [n]; Sak 2014."""
+    h, c = carry
+    a_i, a_f, a_g, a_o = np.split(x @ p.w_x + h @ p.w_h + p.b, 4)
+    i = s(a_i + p.peepholes.i * c)
+    f = s(a_f + p.peepholes.f * c)
+    c = f * c + i * np.tanh(a_g)
+    h = (s(a_o + p.peepholes.o * c) * np.tanh(c)) @ p.w_hr
+    return (h, c), h
+
+
+def gru_projected(p, carry, x):
+    """The GRU on a state c [n], of which products see h = c W_p [n_proj]; after Cheng 2018, r after the product."""
+    h, c = carry
+    r, z = _reset_and_update(p, h, x)
+    w_xn, w_hn, b = _candidate(p)
+    n = np.tanh(x @ w_xn + b + r * (h @ w_hn + p.b_n))
+    c = (1 - z) * n + z * c
+    h = c @ p.w_p
+    return (h, c), h
+
+
+def _norm(a):
+    """Zero mean and unit variance over the vector, with the usual 1e-5 under the root; Ba 2016."""
+    return (a - np.mean(a)) / np.sqrt(np.var(a) + 1e-5)
+
+
+def lstm_layernorm(p, carry, x):
+    """Gates from N(x W_x) gain_x + N(h W_h) gain_h + b, h' = s(o) tanh(N(c') gain_c + b_c); Ba 2016."""
+    h, c = carry
+    i, f, g, o = np.split(_norm(x @ p.w_x) * p.gain_x + _norm(h @ p.w_h) * p.gain_h + p.b, 4)
+    c = s(f) * c + s(i) * np.tanh(g)
+    h = s(o) * np.tanh(_norm(c) * p.gain_c + p.b_c)
+    return (h, c), h
+
+
+def gru_layernorm(p, carry, x):
+    """r and z are normed together, n apart, r after the product, h' = (1 - z) h + z n; Ba 2016."""
+    (h,) = carry
+    m = 2 * len(h)
+    r_z = _norm(x @ p.w_x[:, :m]) * p.gain_x[:m] + _norm(h @ p.w_h[:, :m]) * p.gain_h[:m] + p.b[:m]
+    r, z = np.split(s(r_z), 2)
+    past = _norm(h @ p.w_h[:, m:]) * p.gain_h[m:] + p.b_n
+    n = np.tanh(_norm(x @ p.w_x[:, m:]) * p.gain_x[m:] + p.b[m:] + r * past)
+    h = (1 - z) * h + z * n
+    return (h,), h
+
+
+def _vanilla(p, carry, x, blocks, i=None, f=None, o=None, couple=False, g=np.tanh, out=np.tanh, past=None):
+    """Greff 2017's vanilla LSTM with diagonal peepholes; a gate given as a number is no gate.
+
+    `blocks` names what the weights hold, in order; `past` is what FGR adds to each gate. Returns h', c', i, f, o.
+    """
+    h, c = carry
+    a = dict(zip(blocks, np.split(x @ p.w_x + h @ p.w_h + p.b, len(blocks)), strict=True))
+    past = past or {"i": 0, "f": 0, "o": 0}
+    peep = p.peepholes
+    if i is None:
+        i = s(a["i"] + past["i"] + (peep.i * c if peep else 0))
+    if couple:
+        f = 1 - i
+    elif f is None:
+        f = s(a["f"] + past["f"] + (peep.f * c if peep else 0))
+    c = f * c + i * g(a["g"])
+    if o is None:
+        o = s(a["o"] + past["o"] + (peep.o * c if peep else 0))
+    return o * out(c), c, i, f, o
+
+
+def _variant(blocks, **change):
+    """A step of one of Greff's variants, from its change to the vanilla LSTM."""
+
+    def step(p, carry, x):
+        h, c, *_ = _vanilla(p, carry, x, blocks, **change)
+        return (h, c), h
+
+    return step
+
+
+def lstm_fgr(p, carry, x):
+    """Full gate recurrence: each gate also sees the three gates of the step before; Greff 2017."""
+    h, c, *gates = carry
+    recurrent = [np.split(rows, 3, axis=1) for rows in np.split(p.w_gates, 3)]  # [from][to] in the order i, f, o
+    past = {to: sum(gates[k] @ recurrent[k][j] for k in range(3)) for j, to in enumerate("ifo")}
+    carry = _vanilla(p, (h, c), x, "ifgo", past=past)
+    return carry, carry[0]
+
+
+def _slstm(p, carry, x, log):
+    """i = exp(a_i), h' = o c' / n', with c and n in units of exp(m); `log` gives log f from a_f; Beck 2024."""
+    h, c, n, m = carry
+    a_i, a_f, a_z, a_o = np.split(x @ p.w_x + h @ p.w_h + p.b, 4)
+    larger = np.maximum(log(a_f) + m, a_i)
+    i = np.exp(a_i - larger)
+    f = np.exp(log(a_f) + m - larger)
+    c = f * c + i * np.tanh(a_z)
+    n = f * n + i
+    h = s(a_o) * (c / n)
+    return (h, c, n, larger), h
+
+
+def slstm(p, carry, x):
+    """f = exp(a_f)."""
+    return _slstm(p, carry, x, lambda a: a)
+
+
+def slstm_sigmoid(p, carry, x):
+    """f = s(a_f)."""
+    return _slstm(p, carry, x, lambda a: np.log(s(a)))
+
+
+def lstm97(p, carry, x):
+    """No forget gate, blocks of cells, gates that see the gates of the step before; Hochreiter 1997.
+
+    b may belong to all, to the gates or to none; the sums stand in the order input gates, output gates, cells.
+    """
+    h, c, y_in, y_out = carry
+    blocks, cells = len(y_in), len(c)
+    net = np.concatenate([x, h, y_in, y_out]) @ np.concatenate([p.w_x, p.w_h, p.w_gates])
+    if p.b is not None:
+        net[: len(p.b)] += p.b
+    y_in, y_out, net_c = s(net[:blocks]), s(net[blocks : 2 * blocks]), net[2 * blocks :]
+    c, h = np.array(c), np.zeros(cells)
+    for v in range(cells):
+        j = v // (cells // blocks)  # the block of cell v
+        c[v] += y_in[j] * (4 * s(net_c[v]) - 2)
+        h[v] = y_out[j] * (2 * s(c[v]) - 1)
+    return (h, c, y_in, y_out), h
+
+
 ORACLES = {
     "elman": elman,
     "lstm": lstm,
@@ -164,7 +352,29 @@ ORACLES = {
     "minlstm": minlstm,
     "lru": lru,
     "rglru": rglru,
+    "irnn": irnn,
+    "mgu": mgu,
+    "mgu_after": mgu_after,
+    "indrnn": indrnn,
+    "lstm_projected": lstm_projected,
+    "gru_projected": gru_projected,
+    "lstm_layernorm": lstm_layernorm,
+    "gru_layernorm": gru_layernorm,
+    "lstm_nig": _variant("fgo", i=1),
+    "lstm_nfg": _variant("igo", f=1),
+    "lstm_nog": _variant("ifg", o=1),
+    "lstm_niaf": _variant("ifgo", g=lambda a: a),
+    "lstm_noaf": _variant("ifgo", out=lambda c: c),
+    "lstm_cifg": _variant("igo", couple=True),
+    "lstm_np": _variant("ifgo"),
+    "lstm_fgr": lstm_fgr,
+    "slstm": slstm,
+    "slstm_sigmoid": slstm_sigmoid,
+    "lstm97": lstm97,
 }
+
+# What the parts of a carry begin at, where that is not 0: the m of h, c, n, m is the logarithm of nothing.
+STARTS = dict.fromkeys(["slstm", "slstm_sigmoid"], (0, 0, 0, -np.inf))
 
 
 def dense(p, x):
@@ -173,14 +383,14 @@ def dense(p, x):
 
 
 def run(step, p, carry, xs, mask=None, reset=None, start=None, reverse=False):
-    """Every example, all its steps: xs [T, *batch, n_in], carry ([*batch, n], ...), start ([n], ...)."""
+    """Every example, all its steps: xs [T, *batch, n_in], carry ([*batch, n], ...), start (0 or [n], ...)."""
     T, *batch, _ = np.shape(xs)
     xs = np.asarray(xs, np.float64)
     carry = tuple(np.array(c, np.float64) for c in carry)
     mask = np.ones((T, *batch), bool) if mask is None else np.asarray(mask)
     reset = np.zeros((T, *batch), bool) if reset is None else np.asarray(reset)
-    zeros = [np.zeros(c.shape[-1]) for c in carry]
-    start = tuple(np.array(v, np.float64) for v in (zeros if start is None else start))
+    start = [0] * len(carry) if start is None else start
+    start = tuple(np.broadcast_to(np.asarray(v, np.float64), c.shape[-1:]) for v, c in zip(start, carry, strict=True))
     if reverse:
         carry, ys = run(step, p, carry, xs[::-1], mask[::-1], _read_backwards(reset), start)
         return carry, ys[::-1]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 from jax.test_util import check_grads
-from oracle import ORACLES, run
+from oracle import ORACLES, STARTS, run
 from tiny import DERIVED, N_IN, B, N, T, applied, close, example, loss, loss_and_grads
 
 from jaxrnn import CELLS, Policy, length_mask, unroll
@@ -44,7 +44,7 @@ def one_by_one(name, method, carry, times):
 def test_equals_the_oracle(name, method, reverse):
     e = example(name)
     p = jax.tree.map(np.asarray, e.params)
-    carry, ys = run(ORACLES[name], p, e.carry, e.xs, e.mask, e.reset, reverse=reverse)
+    carry, ys = run(ORACLES[name], p, e.carry, e.xs, e.mask, e.reset, STARTS.get(name), reverse=reverse)
     close(applied(name, method, reverse)(*e.arguments), (type(e.carry)(*carry), ys))
 
 
@@ -53,7 +53,7 @@ def test_equals_the_oracle(name, method, reverse):
 def test_any_batch_rank_equals_the_oracle(name, method, batch):
     e = example(name, batch)
     p = jax.tree.map(np.asarray, e.params)
-    carry, ys = run(ORACLES[name], p, e.carry, e.xs, e.mask, e.reset)
+    carry, ys = run(ORACLES[name], p, e.carry, e.xs, e.mask, e.reset, STARTS.get(name))
     close(applied(name, method)(*e.arguments), (type(e.carry)(*carry), ys))
 
 

@@ -343,6 +343,16 @@ def test_an_evaluation_in_pieces_equals_the_whole(monkeypatch):
     assert text.make_evaluate(layer)(params, letters) == pytest.approx(whole, rel=1e-12)
 
 
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_cell_makes_the_networks_of_the_tasks(cell):
+    """A projected cell's output is narrower than its units."""
+    layers = text.network(Text(cell=cell, units=4, embedding=3, layers=2), 5), article.network(Article(units=4), cell)
+    for layer, xs, wanted in zip(layers, (jnp.zeros(2, jnp.int32), jnp.zeros((2, 1))), ((2, 5), (1,)), strict=True):
+        params = jax.eval_shape(layer.init, jax.random.key(0))
+        ys = jax.eval_shape(lambda p, layer=layer, xs=xs: layer.apply(p, layer.carry((), p), xs)[1], params)
+        assert ys.shape == wanted
+
+
 def test_anchors_of_a_text_whose_entropy_is_known():
     anchors = text.anchors(text.Data("ab" * 499, "ab" * 10, "ab"))
     assert anchors["unigram_bits"] == pytest.approx(1)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxrnn import bidirectional, elman, gru, lstm, stack, unroll
+from jaxrnn import bidirectional, elman, gru, lstm, lstm_projected, stack, unroll
 
 torch = pytest.importorskip("torch", reason="PyTorch is in no extra of jaxrnn; `pip install torch` runs these")
 
@@ -127,3 +127,38 @@ def test_values_and_final_states_are_those_of_torch(kind, case):
 @cases
 def test_gradients_are_those_of_torch(kind, case):
     close({name: pair for name, pair in both(kind, case).items() if name.startswith("d ")})
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
+@pytest.mark.parametrize("case", [Case(1, 1, 1, 2), Case(7, 3, 5, 6)], ids=lambda case: "-".join(map(str, case)))
+def test_a_projected_lstm_is_that_of_torch(case):
+    """nn.LSTM(proj_size=...), whose h and ys are n_proj wide and whose c is n wide: values and gradients."""
+    torch.manual_seed(0)
+    n_proj = case.n // 2
+    net = torch.nn.LSTM(case.n_in, case.n, proj_size=n_proj)
+    numbers = np.random.default_rng(0)
+    shapes = [(case.T, case.B, case.n_in), (case.B, n_proj), (case.B, case.n), (case.T, case.B, n_proj)]
+    xs, h, c, d_ys = (numbers.normal(size=shape).astype(np.float32) for shape in shapes)
+    names, weights = zip(*((name, w.detach().numpy()) for name, w in net.named_parameters()), strict=True)
+    layer = unroll(lstm_projected(case.n_in, case.n, n_proj))
+
+    def f(weights, xs, h, c):
+        w_ih, w_hh, b_ih, b_hh, w_hr = weights
+        params = type(layer.init(jax.random.key(0)))(w_ih.T, w_hh.T, b_ih + b_hh, w_hr.T, None)
+        carry, ys = layer.apply(params, type(layer.carry(()))(h, c), xs)
+        return ys, carry.h[None], carry.c[None]
+
+    values, pull = jax.vjp(jax.jit(f), *jax.tree.map(jnp.float32, (list(weights), xs, h, c)))
+    d_weights, *d_rest = pull((d_ys, h[None], c[None]))
+    a = [*values, *d_weights, *d_rest]
+    b = theirs(net, xs, [h[None], c[None]], d_ys, [h[None], c[None]])
+    b[-2:] = [state[0] for state in b[-2:]]
+    close(
+        dict(
+            zip(
+                ["ys", "h", "c", *(f"d {name}" for name in [*names, "xs", "h", "c"])],
+                zip(a, b, strict=True),
+                strict=True,
+            )
+        )
+    )

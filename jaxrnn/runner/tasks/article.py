@@ -21,6 +21,7 @@ from jaxrnn.runner import plots, record
 from jaxrnn.runner.checkpoint import checkpoints, save
 from jaxrnn.runner.config import Article
 from jaxrnn.runner.metrics import metrics_file
+from jaxrnn.runner.width import width
 
 NETWORKS = ("elman", "lstm", "gru", "lstm_full", "gru_article")
 
@@ -78,7 +79,8 @@ def keys(config: Article) -> PRNGKeyArray:
 
 def network(config: Article, cell: str) -> Layer:
     """The recurrent layer and, on its last state, one dense output."""
-    return last(stack(unroll(CELLS[cell](1, config.units)), dense(config.units, 1)))
+    recurrent = unroll(CELLS[cell](1, config.units))
+    return last(stack(recurrent, dense(width(recurrent, 1), 1)))
 
 
 def fit_network(config: Article, data: Data, cell: str) -> Fit:

@@ -29,6 +29,7 @@ from jaxrnn.runner.config import Sample, Text
 from jaxrnn.runner.metrics import metrics_file, read_metrics
 from jaxrnn.runner.progress import progress
 from jaxrnn.runner.stopping import Stopped, stop_requests
+from jaxrnn.runner.width import width
 
 LONGEST_HELD_OUT = 100_000
 PIECE = 4096  # characters an evaluation reads at a time, so that its memory does not grow with the text
@@ -164,11 +165,12 @@ def continue_prompt(directory: Path, config: dict[str, Any], sample: Sample) -> 
 
 def network(config: Text, vocabulary: int) -> Layer:
     """embed, then the recurrent layers with dropout after each, then dense: logits [T, *batch, vocabulary]."""
-    recurrent = []
-    for depth in range(config.layers):
-        n_in = config.embedding if depth == 0 else config.units
-        recurrent += [unroll(CELLS[config.cell](n_in, config.units)), dropout(config.dropout)]
-    return stack(embed(vocabulary, config.embedding), *recurrent, dense(config.units, vocabulary))
+    layers, n = [], config.embedding
+    for _ in range(config.layers):
+        recurrent = unroll(CELLS[config.cell](n, config.units))
+        layers += [recurrent, dropout(config.dropout)]
+        n = width(recurrent, n)
+    return stack(embed(vocabulary, config.embedding), *layers, dense(n, vocabulary))
 
 
 def make_optimizer(config: Text) -> optax.GradientTransformation:
