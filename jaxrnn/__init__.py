@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jaxrnn.cells import CELLS, elman, gru, lstm
+    from jaxrnn.generation import generate, pick
     from jaxrnn.layers import batch_major, bidirectional, dense, dropout, embed, last, residual, stack
     from jaxrnn.masks import length_mask
     from jaxrnn.methods import METHODS
@@ -29,16 +30,18 @@ __all__ = [
     "dropout",
     "elman",
     "embed",
+    "generate",
     "gru",
     "last",
     "length_mask",
     "lstm",
+    "pick",
     "residual",
     "stack",
     "unroll",
 ]
 
-_HOMES = ("cells", "layers", "masks", "methods", "policy", "types", "unrolling")
+_HOMES = ("cells", "generation", "layers", "masks", "methods", "policy", "types", "unrolling")
 
 
 def __getattr__(name: str) -> Any:

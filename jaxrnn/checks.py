@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrnn.policy import Policy
+from jaxrnn.types import Layer, Spec
 
 
 class _Words(str):
@@ -173,3 +174,24 @@ def parts(owner: str, name: str, value: Any, n: int) -> None:
     if not isinstance(value, (tuple, list)) or len(value) != n:
         came = f"has {len(value)} entries" if isinstance(value, (tuple, list)) else f"is {short(value)}"
         raise ValueError(f"{owner}: {name} {came}, wanted a tuple of {n}; layer.init and layer.carry make them")
+
+
+def forward(owner: str, name: str, value: Any) -> None:
+    """`value` is a Layer that reads from the start and gives one y a step, as far as its spec tells."""
+    if not isinstance(value, Layer):
+        hint = "; unroll(cell) makes one" if hasattr(value, "step") else ""
+        raise ValueError(f"{owner}: {name} is a {type(value).__name__}, wanted a Layer{hint}")
+    culprit = _not_forward(value.spec)
+    if culprit:
+        raise ValueError(f"{owner}: {name} has {culprit}, wanted one that reads from the start and gives a y a step")
+
+
+def _not_forward(made_by: Spec | None) -> str | None:
+    """The part of a layer that needs the whole sequence at once, or has no time in front."""
+    if made_by is None:
+        return None
+    if made_by.name in ("bidirectional", "last", "batch_major"):
+        return f"{made_by.name}(...)"
+    if made_by.name == "unroll" and dict(made_by.options)["reverse"]:
+        return "unroll(..., reverse=True)"
+    return next(filter(None, map(_not_forward, made_by.children)), None)

@@ -20,7 +20,7 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 from rich.console import Console
 
-from jaxrnn import CELLS, Layer, checks, dense, dropout, embed, stack, unroll
+from jaxrnn import CELLS, Layer, checks, dense, dropout, embed, generate, stack, unroll
 from jaxrnn.runner import plots, record
 from jaxrnn.runner.checkpoint import checkpoints, restore, save
 from jaxrnn.runner.config import Sample, Text
@@ -122,7 +122,10 @@ def train(config: Text, data: Data, directory: Path, console: Console) -> record
         **anchors(data),
     }
     key = jax.random.key(config.seed + 2)
-    sample = decode(generate(layer, state.params, encode("\n", data.vocabulary), 500, 0.8, key), data.vocabulary)
+    prompt = jnp.asarray(encode("\n", data.vocabulary))
+    carry = layer.carry((), state.params)
+    _, new = generate(layer, state.params, carry, prompt, 500, key=key, temperature=0.8)
+    sample = decode(new, data.vocabulary)
     (directory / "sample.txt").write_text(sample)
     plot(directory, metrics)
     report(console, metrics, sample)
@@ -134,8 +137,10 @@ def continue_prompt(directory: Path, config: dict[str, Any], sample: Sample) -> 
     vocabulary = json.loads((directory / "vocabulary.json").read_text())
     layer = network(Text(**config), len(vocabulary))
     _, params = restore(directory, "params", jax.eval_shape(layer.init, jax.random.key(0)))
-    prompt = encode(sample.prompt or "\n", vocabulary)
-    new = generate(layer, params, prompt, sample.length, sample.temperature, jax.random.key(sample.seed))
+    prompt = jnp.asarray(encode(sample.prompt or "\n", vocabulary))
+    key = jax.random.key(sample.seed)
+    how = {"temperature": sample.temperature, "top_k": sample.top_k, "top_p": sample.top_p}
+    _, new = generate(layer, params, layer.carry((), params), prompt, sample.length, key=key, **how)
     return sample.prompt + decode(new, vocabulary)
 
 
@@ -202,25 +207,6 @@ def window(config: Text, text: np.ndarray, step: int) -> tuple[np.ndarray, np.nd
     offset = int(np.random.default_rng([config.seed, epoch]).integers(spare))
     places = offset + np.arange(config.batch) * stream + np.arange(config.length)[:, None] + k * config.length
     return text[places], text[places + 1], k == 0
-
-
-def generate(
-    layer: Layer, params: PyTree, prompt: np.ndarray, length: int, temperature: float, key: PRNGKeyArray
-) -> Int[Array, "length"]:
-    """Read the prompt, then draw a character at a time and read it in turn."""
-
-    def draw(state: tuple[PyTree, Array], key: PRNGKeyArray) -> tuple[tuple[PyTree, Array], Array]:
-        carry, logits = state
-        x = jax.random.categorical(key, logits / temperature) if temperature else jnp.argmax(logits)
-        carry, logits = layer.apply(params, carry, x[None])
-        return (carry, logits[-1]), x
-
-    @jax.jit
-    def write(params: PyTree, key: PRNGKeyArray) -> Array:
-        carry, logits = layer.apply(params, layer.carry((), params), jnp.asarray(prompt))
-        return jax.lax.scan(draw, (carry, logits[-1]), jax.random.split(key, length))[1]
-
-    return write(params, key)
 
 
 def encode(text: str, vocabulary: str) -> np.ndarray:
