@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jaxrnn.cells import CELLS, elman, gru, lstm
+    from jaxrnn.ctc import ctc_greedy, ctc_loss, ctc_prefix_beam
     from jaxrnn.generation import generate, pick
     from jaxrnn.layers import batch_major, bidirectional, dense, dropout, embed, last, residual, stack
     from jaxrnn.masks import length_mask
@@ -26,6 +27,9 @@ __all__ = [
     "Spec",
     "batch_major",
     "bidirectional",
+    "ctc_greedy",
+    "ctc_loss",
+    "ctc_prefix_beam",
     "dense",
     "dropout",
     "elman",
@@ -41,7 +45,7 @@ __all__ = [
     "unroll",
 ]
 
-_HOMES = ("cells", "generation", "layers", "masks", "methods", "policy", "types", "unrolling")
+_HOMES = ("cells", "ctc", "generation", "layers", "masks", "methods", "policy", "types", "unrolling")
 
 
 def __getattr__(name: str) -> Any:
