@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jaxrnn.attention import attend, bind
     from jaxrnn.cells import CELLS, elman, gru, lstm
     from jaxrnn.ctc import ctc_greedy, ctc_loss, ctc_prefix_beam
     from jaxrnn.generation import generate, pick
@@ -25,8 +26,10 @@ __all__ = [
     "Layer",
     "Policy",
     "Spec",
+    "attend",
     "batch_major",
     "bidirectional",
+    "bind",
     "ctc_greedy",
     "ctc_loss",
     "ctc_prefix_beam",
@@ -45,7 +48,7 @@ __all__ = [
     "unroll",
 ]
 
-_HOMES = ("cells", "ctc", "generation", "layers", "masks", "methods", "policy", "types", "unrolling")
+_HOMES = ("attention", "cells", "ctc", "generation", "layers", "masks", "methods", "policy", "types", "unrolling")
 
 
 def __getattr__(name: str) -> Any:
