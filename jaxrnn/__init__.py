@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jaxrnn.masks import length_mask
     from jaxrnn.methods import METHODS
     from jaxrnn.policy import Policy
+    from jaxrnn.seq2seq import beam_search, encode, greedy_search, teacher_forcing
     from jaxrnn.types import Cell, Gated, Layer, Spec
     from jaxrnn.unrolling import unroll
 
@@ -28,6 +29,7 @@ __all__ = [
     "Spec",
     "attend",
     "batch_major",
+    "beam_search",
     "bidirectional",
     "bind",
     "ctc_greedy",
@@ -37,7 +39,9 @@ __all__ = [
     "dropout",
     "elman",
     "embed",
+    "encode",
     "generate",
+    "greedy_search",
     "gru",
     "last",
     "length_mask",
@@ -45,10 +49,23 @@ __all__ = [
     "pick",
     "residual",
     "stack",
+    "teacher_forcing",
     "unroll",
 ]
 
-_HOMES = ("attention", "cells", "ctc", "generation", "layers", "masks", "methods", "policy", "types", "unrolling")
+_HOMES = (
+    "attention",
+    "cells",
+    "ctc",
+    "generation",
+    "layers",
+    "masks",
+    "methods",
+    "policy",
+    "seq2seq",
+    "types",
+    "unrolling",
+)
 
 
 def __getattr__(name: str) -> Any:

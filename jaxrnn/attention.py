@@ -115,14 +115,18 @@ def bind(params: T, memory: Float[Array, "S *batch n_memory"], mask: Bool[Array,
     """
     checks.floats("bind", "memory", memory, 2, "[S, *batch, n_memory]")
     checks.steps("bind", "mask", mask, memory.shape[:-1])
-    places = [leaf for leaf in jax.tree.leaves(params, is_leaf=_is_attended) if _is_attended(leaf)]
-    if not places:
+    if not has_attention(params):
         raise ValueError(f"bind: params is {checks.short(params)}, wanted those of a layer with attend(cell, ...)")
 
     def fill(leaf: Any) -> Any:
         return leaf._replace(memory=remember(leaf.attention, memory, mask)) if _is_attended(leaf) else leaf
 
     return jax.tree.map(fill, params, is_leaf=_is_attended)
+
+
+def has_attention(params: Any) -> bool:
+    """Whether there is an attentive cell's place for a memory."""
+    return any(map(_is_attended, jax.tree.leaves(params, is_leaf=_is_attended)))
 
 
 def remember(
