@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from jaxrnn.methods import METHODS
     from jaxrnn.policy import Policy
     from jaxrnn.seq2seq import beam_search, encode, greedy_search, teacher_forcing
+    from jaxrnn.truncated import truncate
     from jaxrnn.types import Cell, Gated, Layer, Spec
     from jaxrnn.unrolling import unroll
 
@@ -50,6 +51,7 @@ __all__ = [
     "residual",
     "stack",
     "teacher_forcing",
+    "truncate",
     "unroll",
 ]
 
@@ -63,6 +65,7 @@ _HOMES = (
     "methods",
     "policy",
     "seq2seq",
+    "truncated",
     "types",
     "unrolling",
 )
