@@ -181,11 +181,11 @@ def _advance(beam: Beam, logp: Float[Array, "n"], blank: int) -> Beam:
 
 
 def _is_parent(beam: Beam, blank: int) -> Bool[Array, "width width"]:
-    """[i, j]: prefix j, less its last label, is prefix i; j lives."""
+    """[i, j]: prefix j, less its last label, is prefix i."""
     at_end = _count(beam.labels.shape[1]) == beam.lengths[:, None] - 1
     shortened = jnp.where(at_end, blank, beam.labels)
     equal = (beam.labels[:, None] == shortened[None]).all(-1)
-    return equal & (beam.lengths > 0)[None] & (beam.scores > -jnp.inf)[None]
+    return equal & (beam.lengths > 0)[None]
 
 
 def _count(n: int) -> Int[Array, "n"]:

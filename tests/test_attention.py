@@ -159,6 +159,24 @@ def test_a_look_for_a_whole_sequence_is_a_vmap():
         close(contexts[t], look(Dot(), queries[t], memory)[0])
 
 
+@pytest.mark.parametrize("checkpoint", [None, 2])
+def test_the_noise_of_the_cell_inside_is_the_noise_it_draws_alone(checkpoint):
+    plain = gru(N_IN + N_MEMORY, N)
+
+    def project(params, xs, keys=None):
+        us = plain.project(params, xs)
+        each = jax.vmap(lambda key: jax.random.normal(key, us.shape[1:]))(keys.steps)
+        return us + each + jax.random.normal(keys.sequence, us.shape[1:])
+
+    noisy = plain._replace(project=project)
+    _, params, carry = prepared("dot")
+    nothing = bind(params, MEMORY, jnp.zeros((S, B), bool))  # so that the context is zero
+    layer = unroll(attend(noisy, "dot", N_MEMORY), checkpoint=checkpoint)
+    after, ys = layer.apply(nothing, carry, XS, key=jax.random.key(3))
+    beside = jnp.concatenate([XS, jnp.zeros((T, B, N_MEMORY))], -1)
+    close((after, ys[..., :N]), unroll(noisy).apply(params.cell, carry, beside, key=jax.random.key(3)))
+
+
 def test_bfloat16_memory_and_float32_params():
     layer = unroll(attend(lstm(N_IN + N_MEMORY, N), "additive", N_MEMORY))
     params = jax.tree.map(lambda a: a.astype(jnp.float32), layer.init(jax.random.key(0)))

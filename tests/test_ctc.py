@@ -132,6 +132,16 @@ def test_a_wide_enough_beam_is_exact(T, n, blank):
         assert_prefixes(ctc_prefix_beam(jnp.asarray(logits), 100, blank=blank), sums, blank)
 
 
+def test_labels_that_cannot_be_are_given_up_and_may_come_back():
+    numbers = np.random.default_rng(0)
+    logits = np.where(numbers.random((5, 40, N)) < 0.4, -np.inf, logits_of((40,), T=5))
+    logits[..., 2] = np.where(np.isinf(logits).all(-1), 0.0, logits[..., 2])  # something must be
+    found = ctc_prefix_beam(jnp.asarray(logits), 100)
+    for k in range(40):
+        sums = {key: p for key, p in every(logits[:, k]).items() if p > 0}
+        assert_prefixes((found.labels[:, k], found.lengths[k], found.scores[k]), sums)
+
+
 def test_the_beam_reads_a_batch_as_it_reads_each_alone():
     logits, lengths = logits_of((2, 3)), np.array([[4, 3, 2], [1, 0, 4]])
     dirty = np.where(np.arange(T)[:, None, None, None] < lengths[..., None], logits, np.nan)
