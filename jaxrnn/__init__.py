@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jaxrnn.attention import attend, bind
     from jaxrnn.cells import (
         CELLS,
         elman,
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
         rglru,
         slstm,
     )
+    from jaxrnn.ctc import ctc_greedy, ctc_loss, ctc_prefix_beam
+    from jaxrnn.generation import generate, pick
     from jaxrnn.layers import (
         batch_major,
         bidirectional,
@@ -41,6 +44,8 @@ if TYPE_CHECKING:
     from jaxrnn.masks import length_mask
     from jaxrnn.methods import METHODS
     from jaxrnn.policy import Policy
+    from jaxrnn.seq2seq import beam_search, encode, greedy_search, teacher_forcing
+    from jaxrnn.truncated import truncate
     from jaxrnn.types import Cell, Gated, Layer, Linear, Spec
     from jaxrnn.unrolling import unroll
     from jaxrnn.wrappers import chrono, clip_gradient, learned_carry, variational_dropout, zoneout
@@ -54,14 +59,23 @@ __all__ = [
     "Linear",
     "Policy",
     "Spec",
+    "attend",
     "batch_major",
+    "beam_search",
     "bidirectional",
+    "bind",
     "chrono",
     "clip_gradient",
+    "ctc_greedy",
+    "ctc_loss",
+    "ctc_prefix_beam",
     "dense",
     "dropout",
     "elman",
     "embed",
+    "encode",
+    "generate",
+    "greedy_search",
     "gru",
     "gru_layernorm",
     "gru_projected",
@@ -79,17 +93,34 @@ __all__ = [
     "mgu",
     "mingru",
     "minlstm",
+    "pick",
     "residual",
     "rglru",
     "slstm",
     "stack",
+    "teacher_forcing",
+    "truncate",
     "unroll",
     "variational_dropout",
     "weight_drop",
     "zoneout",
 ]
 
-_HOMES = ("cells", "layers", "masks", "methods", "policy", "types", "unrolling", "wrappers")
+_HOMES = (
+    "attention",
+    "cells",
+    "ctc",
+    "generation",
+    "layers",
+    "masks",
+    "methods",
+    "policy",
+    "seq2seq",
+    "truncated",
+    "types",
+    "unrolling",
+    "wrappers",
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrnn.policy import Policy
+from jaxrnn.types import Layer, Spec
 
 
 class _Words(str):
@@ -41,11 +42,11 @@ def short(value: Any) -> str:
 # -- what constructors are given
 
 
-def size(owner: str, **sizes: Any) -> None:
-    """Each size is a whole number of at least 1."""
+def size(owner: str, at_least: int = 1, **sizes: Any) -> None:
+    """Each size is a whole number of at least 1, or of another least."""
     for name, value in sizes.items():
-        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-            raise ValueError(f"{owner}: {name} is {value!r}, wanted a whole number of at least 1")
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < at_least:
+            raise ValueError(f"{owner}: {name} is {value!r}, wanted a whole number of at least {at_least}")
 
 
 def number(owner: str, **values: Any) -> None:
@@ -180,3 +181,24 @@ def parts(owner: str, name: str, value: Any, n: int) -> None:
     if not isinstance(value, (tuple, list)) or len(value) != n:
         came = f"has {len(value)} entries" if isinstance(value, (tuple, list)) else f"is {short(value)}"
         raise ValueError(f"{owner}: {name} {came}, wanted a tuple of {n}; layer.init and layer.carry make them")
+
+
+def forward(owner: str, name: str, value: Any) -> None:
+    """`value` is a Layer that reads from the start and gives one y a step, as far as its spec tells."""
+    if not isinstance(value, Layer):
+        hint = "; unroll(cell) makes one" if hasattr(value, "step") else ""
+        raise ValueError(f"{owner}: {name} is a {type(value).__name__}, wanted a Layer{hint}")
+    culprit = _not_forward(value.spec)
+    if culprit:
+        raise ValueError(f"{owner}: {name} has {culprit}, wanted one that reads from the start and gives a y a step")
+
+
+def _not_forward(made_by: Spec | None) -> str | None:
+    """The part of a layer that needs the whole sequence at once, or has no time in front."""
+    if made_by is None:
+        return None
+    if made_by.name in ("bidirectional", "last", "batch_major"):
+        return f"{made_by.name}(...)"
+    if made_by.name == "unroll" and dict(made_by.options)["reverse"]:
+        return "unroll(..., reverse=True)"
+    return next(filter(None, map(_not_forward, made_by.children)), None)

@@ -33,6 +33,17 @@ class Keys(NamedTuple):
     steps: PRNGKeyArray  # [T]
 
 
+class Memory(NamedTuple):
+    """What an attentive cell looks at: constant over time and not learned, so it travels in the params.
+
+    `unroll` passes it over when it compares params with those that `init` makes.
+    """
+
+    values: Array  # [S, *batch, n_memory]
+    keys: Array  # [S, *batch, n], what scores are made from
+    mask: Array | None  # bool [S, *batch]
+
+
 class Gated(NamedTuple):
     """A cell whose only product with the past is v = h @ product(params); the rest is elementwise.
 

@@ -12,7 +12,7 @@ from jaxrnn.gated import cast_like
 from jaxrnn.linear import guard_linear
 from jaxrnn.masks import choose, flip, reset_backwards, zeroed
 from jaxrnn.methods import METHODS, auto, serving
-from jaxrnn.types import Carry, Cell, Keys, Layer, Linear, Params, spec
+from jaxrnn.types import Carry, Cell, Keys, Layer, Linear, Memory, Params, spec
 
 
 class Inputs(NamedTuple):
@@ -70,7 +70,7 @@ def unroll(
     def start(batch_shape: tuple[int, ...], params: Params | None = None) -> Carry:
         batch_shape = checks.batch_shape(name, batch_shape)
         if params is not None:
-            checks.like(name, "params", params, wanted_params(), "layer.init(key) makes them")
+            checks.like(name, "params", _learned(params), wanted_params(), "layer.init(key) makes them")
         return cell.carry(batch_shape, params)
 
     def apply(
@@ -87,7 +87,7 @@ def unroll(
         checks.steps(name, "reset", reset, xs.shape[:-1])
         checks.key(name, key)
         batch = xs.shape[1:-1]
-        checks.like(name, "params", params, wanted_params(), "layer.init(key) makes them")
+        checks.like(name, "params", _learned(params), wanted_params(), "layer.init(key) makes them")
         way_out = f"layer.carry({batch}, params) makes one for x {checks.describe(xs)}, where axis 0 is time"
         checks.like(name, "carry", carry, wanted_carry(batch), way_out)
         return run(params, carry, Inputs(xs, mask, reset), key)
@@ -124,6 +124,15 @@ def _split(key: PRNGKeyArray | None, T: int) -> Keys | None:
     typed = key if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(key)
     sequence, steps = jax.random.split(typed)
     return Keys(sequence, jax.random.split(steps, T))
+
+
+def _learned(params: Params) -> Params:
+    """The params as `init` makes them, without the memory that `bind` put there."""
+
+    def is_memory(leaf: object) -> bool:
+        return isinstance(leaf, Memory)
+
+    return jax.tree.map(lambda leaf: None if is_memory(leaf) else leaf, params, is_leaf=is_memory)
 
 
 def _backwards(inputs: Inputs) -> Inputs:

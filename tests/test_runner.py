@@ -144,6 +144,21 @@ def test_sample_continues_the_prompt_the_same_way_for_the_same_seed(runs, capsys
     assert said[0] == said[1] != said[2]
 
 
+def test_sample_of_one_likeliest_is_greedy(runs, capsys):
+    said = []
+    for how in (["--top-k", "1"], ["--top-p", "1e-9"], ["--temperature", "0"]):
+        main(["sample", str(runs["one"][0]), "--prompt", "It was", "--length", "20", *how])
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1] == said[2]
+
+
+@pytest.mark.parametrize("how", [["--top-k", "0"], ["--top-p", "0"], ["--top-p", "1.1"]], ids=" ".join)
+def test_sample_refuses_options_out_of_range(runs, how, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["sample", str(runs["one"][0]), *how])
+    assert stop.value.code == 2
+
+
 def test_sample_refuses_a_character_the_text_lacks(runs, capsys):
     code, said = failure(capsys, "sample", runs["one"][0], "--prompt", "Zoë")
     assert code == 2
@@ -363,16 +378,6 @@ def test_anchors_of_a_text_whose_entropy_is_known():
 def test_an_empty_prompt_opens_with_a_line_break_or_what_there_is():
     assert text.decode(text.opening("\nab"), "\nab") == "\n"
     assert text.decode(text.opening("ab"), "ab") == "a"
-
-
-def test_temperature_zero_takes_the_likeliest():
-    layer = text.network(Text(units=3, embedding=2), 5)
-    params = layer.init(jax.random.key(0))
-    prompt = np.array([1, 2], np.int32)
-    got = text.generate(layer, params, prompt, 4, 0.0, jax.random.key(0))
-    for k in range(4):
-        _, logits = layer.apply(params, layer.carry((), params), jnp.concatenate([prompt, got[:k].astype(np.int32)]))
-        assert got[k] == logits[-1].argmax()
 
 
 def test_every_epoch_of_the_article_sees_every_sequence_once():

@@ -126,6 +126,10 @@ class Sample:
         Characters to write.
     temperature
         Below 1 is more careful than the model, above 1 bolder, 0 always takes the likeliest.
+    top_k
+        Draw among this many likeliest characters only [all].
+    top_p
+        Draw among the likeliest characters that together reach this probability only [all].
     seed
         Starts the random draws.
     """
@@ -133,4 +137,6 @@ class Sample:
     prompt: str = ""
     length: PositiveInt = 500
     temperature: NonNegativeFloat = 0.8
+    top_k: PositiveInt | None = None
+    top_p: Annotated[float, Parameter(validator=Number(gt=0, lte=1))] | None = None
     seed: Seed = 0

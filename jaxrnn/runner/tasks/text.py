@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 from rich.console import Console
 
-from jaxrnn import CELLS, Layer, checks, dense, dropout, embed, stack, unroll
+from jaxrnn import CELLS, Layer, checks, dense, dropout, embed, generate, stack, unroll
 from jaxrnn.runner import plots, record
 from jaxrnn.runner.checkpoint import checkpoints, restore, save
 from jaxrnn.runner.config import Sample, Text
@@ -101,7 +100,9 @@ def train(config: Text, data: Data, directory: Path, run: dict[str, Any], consol
     if not all(map(math.isfinite, metrics.values())):
         raise FloatingPointError("text: the last update made the loss infinite; lower --rate or --clip")
     run["metrics"] = metrics
-    sample = decode(generate(layer, params, opening(data.vocabulary), 500, 0.8, key_sample), data.vocabulary)
+    carry = layer.carry((), params)
+    _, new = generate(layer, params, carry, opening(data.vocabulary), 500, key=key_sample, temperature=0.8)
+    sample = decode(new, data.vocabulary)
     (directory / "sample.txt").write_text(sample, encoding="utf-8")
     plot(directory, metrics)
     report(console, metrics, sample)
@@ -159,7 +160,9 @@ def continue_prompt(directory: Path, config: dict[str, Any], sample: Sample) -> 
     layer = network(Text(**config), len(vocabulary))
     params = restore(directory, "params", jax.eval_shape(layer.init, jax.random.key(0)))
     prompt = encode(sample.prompt, vocabulary) if sample.prompt else opening(vocabulary)
-    new = generate(layer, params, prompt, sample.length, sample.temperature, jax.random.key(sample.seed))
+    how = {"temperature": sample.temperature, "top_k": sample.top_k, "top_p": sample.top_p}
+    carry, key = layer.carry((), params), jax.random.key(sample.seed)
+    _, new = generate(layer, params, carry, prompt, sample.length, key=key, **how)
     return sample.prompt + decode(new, vocabulary)
 
 
@@ -228,26 +231,6 @@ def window(config: Text, text: np.ndarray, step: int) -> tuple[np.ndarray, np.nd
     offset = int(np.random.default_rng([config.seed, epoch]).integers(spare))
     places = offset + np.arange(config.batch) * stream + np.arange(config.length)[:, None] + k * config.length
     return text[places], text[places + 1], k == 0
-
-
-def generate(
-    layer: Layer, params: PyTree, prompt: np.ndarray, length: int, temperature: float, key: PRNGKeyArray
-) -> Int[Array, "length"]:
-    """Read the prompt, then draw a character at a time and read it in turn."""
-
-    def draw(state: tuple[PyTree, Array], key: PRNGKeyArray) -> tuple[tuple[PyTree, Array], Array]:
-        carry, logits = state
-        # The Gumbel trick with the temperature on the noise: any temperature is safe, and 0 takes the likeliest.
-        x = jnp.argmax(logits + temperature * jax.random.gumbel(key, logits.shape, logits.dtype))
-        carry, logits = layer.apply(params, carry, x[None])
-        return (carry, logits[-1]), x
-
-    @jax.jit
-    def write(params: PyTree, key: PRNGKeyArray) -> Array:
-        carry, logits = layer.apply(params, layer.carry((), params), jnp.asarray(prompt))
-        return jax.lax.scan(draw, (carry, logits[-1]), jax.random.split(key, length))[1]
-
-    return write(params, key)
 
 
 def encode(text: str, vocabulary: str) -> np.ndarray:
