@@ -7,13 +7,32 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jaxrnn.interop.equinox import from_equinox, to_equinox
     from jaxrnn.interop.files import load, save
+    from jaxrnn.interop.haiku import from_haiku, to_haiku
     from jaxrnn.interop.keras import from_keras, to_keras
+    from jaxrnn.interop.linen import from_linen, to_linen
+    from jaxrnn.interop.nnx import from_nnx, to_nnx
     from jaxrnn.interop.torch import from_torch, to_torch
 
-__all__ = ["from_keras", "from_torch", "load", "save", "to_keras", "to_torch"]
+__all__ = [
+    "from_equinox",
+    "from_haiku",
+    "from_keras",
+    "from_linen",
+    "from_nnx",
+    "from_torch",
+    "load",
+    "save",
+    "to_equinox",
+    "to_haiku",
+    "to_keras",
+    "to_linen",
+    "to_nnx",
+    "to_torch",
+]
 
-_PACKAGES = {"keras": "keras", "torch": "torch"}  # what `pip install` calls each framework
+_PACKAGES = {"haiku": "dm-haiku", "linen": "flax", "nnx": "flax"}  # where `pip install` has another name for it
 
 
 def __getattr__(name: str) -> Any:
@@ -23,7 +42,9 @@ def __getattr__(name: str) -> Any:
     try:
         return getattr(importlib.import_module(f"jaxrnn.interop.{home}"), name)
     except ModuleNotFoundError as error:
-        raise ImportError(f"{name} needs `pip install {_PACKAGES[home]}` (no module named {error.name!r})") from error
+        raise ImportError(
+            f"{name} needs `pip install {_PACKAGES.get(home, home)}` (no module named {error.name!r})"
+        ) from error
 
 
 def __dir__() -> list[str]:

@@ -12,12 +12,13 @@ import numpy as np
 
 from jaxrnn import checks, layers
 from jaxrnn.cells import CELLS
+from jaxrnn.cells.elman import ACTIVATIONS, elman
 from jaxrnn.cells.elman import Params as ElmanParams
-from jaxrnn.cells.elman import elman
 from jaxrnn.cells.gru import Params as GRUParams
 from jaxrnn.cells.gru import gru
 from jaxrnn.cells.lstm import Params as LSTMParams
 from jaxrnn.cells.lstm import Peepholes, lstm
+from jaxrnn.interop.order import flipped
 from jaxrnn.policy import Policy, default_float
 from jaxrnn.types import Cell, Layer, Params, Spec
 from jaxrnn.unrolling import unroll
@@ -99,6 +100,21 @@ def single(owner: str, framework: str, net: Net, directions: int = 1) -> tuple[O
     if len(net.rows[0]) > directions:
         raise ValueError(f"{owner}: {framework}'s layer has one direction; convert those of bidirectional(...) each")
     return net.rows[0]
+
+
+def bare(owner: str, framework: str, net: Net) -> One:
+    """The one cell of a net, for a framework that knows cells alone: no direction, and time first."""
+    (one,) = single(owner, framework, net)
+    if net.batch_major or one.reverse or one.ys != "all":
+        raise ValueError(f"{owner}: {framework} has the cell alone, without direction or axes; wanted unroll(cell)")
+    return one
+
+
+def plain_directions(owner: str, framework: str, row: tuple[One, ...]) -> None:
+    """Both directions give all their ys."""
+    for one in row:
+        if one.ys != "all":
+            raise ValueError(f"{owner}: a direction is under {one.ys}(...), and {framework}'s gives all ys")
 
 
 def alike(owner: str, framework: str, net: Net) -> One:
@@ -202,6 +218,46 @@ def _bias(w: Any, b: Any) -> jax.Array:
 
 def _array(a: Any) -> jax.Array:
     return jnp.asarray(np.asarray(a))
+
+
+# -- what linen and NNX share
+
+
+def activation_of(owner: str, f: Any) -> str:
+    """Our name for the function."""
+    for name, ours in ACTIVATIONS.items():
+        if f is ours:
+            return name
+    raise ValueError(f"{owner}: activation_fn is {f}, wanted one of jax's tanh, relu, sigmoid")
+
+
+def plain_flax(owner: str, cell: Any, dtype: Any) -> None:
+    """A Flax cell with the functions and the dtype of its weights, and no shortcut."""
+    if getattr(cell, "residual", False):
+        raise ValueError(f"{owner}: the cell has residual=True, which adds h inside; no cell here does")
+    functions = getattr(cell, "gate_fn", jax.nn.sigmoid), cell.activation_fn
+    if hasattr(cell, "gate_fn") and functions != (jax.nn.sigmoid, jnp.tanh):
+        raise ValueError(f"{owner}: the cell's functions are {functions}, wanted jax.nn.sigmoid and jnp.tanh")
+    if cell.dtype is not None and np.dtype(cell.dtype) != dtype:
+        raise ValueError(
+            f"{owner}: the cell has {dtype} weights and computes in {np.dtype(cell.dtype)}, wanted one dtype"
+        )
+
+
+def turned(cell: Cell, reverse: bool, keep_order: bool) -> Layer:
+    """Flax's RNN: read backwards, its ys stay in the order in which they were made, unless keep_order turns them."""
+    layer = unroll(cell, reverse=reverse)
+    return flipped(layer) if reverse and not keep_order else layer
+
+
+def turning(owner: str, framework: str, one: One) -> tuple[bool, bool]:
+    """reverse and keep_order of Flax's RNN."""
+    if one.ys not in (("all", "flipped") if one.reverse else ("all",)):
+        raise ValueError(f"{owner}: the layer is under {one.ys}(...), and {framework}'s gives all ys")
+    return one.reverse, one.reverse and one.ys == "all"
+
+
+# -- rows of cells
 
 
 def stacked(rows: list[tuple[Layer, Params]], rate: float = 0.0) -> tuple[Layer, Params]:

@@ -55,3 +55,36 @@ def refused(message: str, call: Any, *arguments: Any) -> None:
     with pytest.raises(ValueError, match=r"^(from|to)_\w+: [^\n]+$") as error:
         call(*arguments)
     assert str(error.value) == message
+
+
+def agree(layer: Any, params: Any, carry: Any, xs: Any, theirs: Any, weights: Any, convert: Any, as_carry: Any) -> None:
+    """Ours and theirs(weights, carry, xs) -> (carry, ys), written in JAX too, agree in values and every gradient.
+
+    convert(d_params) gives gradients in the places of `weights`; as_carry(carry) is our carry as theirs.
+    """
+    (after, ys), pull = jax.vjp(standard(theirs), weights, as_carry(carry), xs)
+    d_ys, d_after = randomized(2, (ys, after))
+    d_weights, d_before, d_xs = pull((d_after, d_ys))
+    d_carry = jax.tree.unflatten(jax.tree.structure(carry), jax.tree.leaves(as_carry_back(as_carry, carry, d_after)))
+    (our_after, our_ys), d_params, (d_ours, d_our_xs) = pulled(layer, params, carry, xs, d_ys, d_carry)
+    close((as_carry(our_after), our_ys), (after, ys), "values")
+    close((as_carry(d_ours), d_our_xs), (d_before, d_xs), "gradients")
+    close(convert(d_params), d_weights, "gradients of the weights")
+
+
+def as_carry_back(as_carry: Any, carry: Any, theirs: Any) -> Any:
+    """The inverse of as_carry, which only moves leaves about."""
+    leaves, structure = jax.tree.flatten(carry)
+    places = jax.tree.leaves(as_carry(structure.unflatten(range(len(leaves)))))
+    given = dict(zip(places, jax.tree.leaves(theirs), strict=True))
+    return structure.unflatten(given[k] for k in range(len(leaves)))
+
+
+def standard(f: Any) -> Any:
+    """f under JAX's usual promotion, which other frameworks count on, and compiled."""
+
+    def g(*arguments: Any) -> Any:
+        with jax.numpy_dtype_promotion("standard"):
+            return f(*arguments)
+
+    return jax.jit(g)
