@@ -7,28 +7,34 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jaxrnn.interop.cudnn import from_cudnn, to_cudnn
     from jaxrnn.interop.equinox import from_equinox, to_equinox
     from jaxrnn.interop.files import load, save
     from jaxrnn.interop.haiku import from_haiku, to_haiku
     from jaxrnn.interop.keras import from_keras, to_keras
     from jaxrnn.interop.linen import from_linen, to_linen
     from jaxrnn.interop.nnx import from_nnx, to_nnx
+    from jaxrnn.interop.onnx import from_onnx, to_onnx
     from jaxrnn.interop.torch import from_torch, to_torch
 
 __all__ = [
+    "from_cudnn",
     "from_equinox",
     "from_haiku",
     "from_keras",
     "from_linen",
     "from_nnx",
+    "from_onnx",
     "from_torch",
     "load",
     "save",
+    "to_cudnn",
     "to_equinox",
     "to_haiku",
     "to_keras",
     "to_linen",
     "to_nnx",
+    "to_onnx",
     "to_torch",
 ]
 

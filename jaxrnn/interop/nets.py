@@ -159,9 +159,10 @@ def _one(owner: str, framework: str, spec: Spec, params: Any, served: dict[str, 
 
 def _plain(owner: str, framework: str, one: One) -> None:
     """Every other option of the cell stands where it changes nothing."""
-    defaults = inspect.signature(CELLS[one.cell.name]).parameters
+    defaults = {name: p.default for name, p in inspect.signature(CELLS[one.cell.name]).parameters.items()}
+    read = ("n_in", "n", "policy", "forget_bias", KIND[one.cell.name])
     for name, value in one.cell.options:
-        if name not in ("n_in", "n", "policy", "forget_bias", KIND[one.cell.name]) and value != defaults[name].default:
+        if name not in read and (name not in defaults or value != defaults[name]):
             raise ValueError(f"{owner}: {framework}'s {one.cell.name} has no {name}={value!r}")
     dtypes = {np.dtype(leaf.dtype) for leaf in jax.tree.leaves(one.params)}
     policy = dict(one.cell.options)["policy"]

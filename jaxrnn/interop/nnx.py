@@ -40,13 +40,14 @@ def _cell(module: Any) -> tuple[Cell, Params]:
         wanted = ", ".join(kind.__name__ for kind in CELLS)
         raise ValueError(f"from_nnx: module is {type(cell).__name__}, wanted nnx.RNN of one of {wanted}")
     if isinstance(cell, nnx.LSTMCell):
-        gates = [(cell.ii, cell.hi), (cell.if_, cell.hf), (cell.ig, cell.hg), (cell.io, cell.ho)]
+        gates: list[Any] = [(cell.ii, cell.hi), (cell.if_, cell.hf), (cell.ig, cell.hg), (cell.io, cell.ho)]
         nets.plain_flax("from_nnx", cell, cell.ii.kernel[...].dtype)
         w_x, w_h = (np.concatenate([np.asarray(pair[k].kernel[...]) for pair in gates], 1) for k in range(2))
         return nets.lstm_of("from_nnx", w_x, w_h, np.concatenate([np.asarray(h.bias[...]) for _, h in gates]))
     nets.plain_flax("from_nnx", cell, cell.dense_i.kernel[...].dtype)
     biased = cell.dense_h if isinstance(cell, nnx.OptimizedLSTMCell) else cell.dense_i
-    w_x, w_h, b = (np.asarray(a[...]) for a in (cell.dense_i.kernel, cell.dense_h.kernel, biased.bias))
+    variables: tuple[Any, ...] = (cell.dense_i.kernel, cell.dense_h.kernel, biased.bias)
+    w_x, w_h, b = (np.asarray(a[...]) for a in variables)
     if isinstance(cell, nnx.SimpleCell):
         return nets.elman_of("from_nnx", w_x, w_h, b, nets.activation_of("from_nnx", cell.activation_fn))
     if isinstance(cell, nnx.GRUCell):
