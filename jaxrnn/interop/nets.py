@@ -204,6 +204,8 @@ def policy_of(owner: str, w_x: Any) -> Policy:
     dtype = np.dtype(w_x.dtype)
     if dtype not in (np.float32, np.float64):
         raise ValueError(f"{owner}: weights are {dtype}, wanted float32 or float64")
+    if jax.dtypes.canonicalize_dtype(dtype) != dtype:
+        raise ValueError(f"{owner}: weights are {dtype}, which JAX rounds to float32 unless jax_enable_x64 is on")
     return Policy() if dtype == default_float() else Policy(param=dtype)
 
 

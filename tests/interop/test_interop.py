@@ -4,7 +4,9 @@ import importlib.util
 import subprocess
 import sys
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import jaxrnn.interop
@@ -70,3 +72,9 @@ def test_params_that_are_not_those_of_the_layer_are_refused():
     wrong = made(layer)._replace(b=jnp.zeros(3))
     message = "to_test: params.b is float64[3], wanted [16]; layer.init(key) makes them"
     refused(message, read, layer, wrong)
+
+
+def test_float64_is_not_rounded_without_being_asked():
+    with jax.enable_x64(False):
+        message = "from_test: weights are float64, which JAX rounds to float32 unless jax_enable_x64 is on"
+        refused(message, nets.lstm_of, "from_test", np.zeros((3, 16)), np.zeros((4, 16)))
