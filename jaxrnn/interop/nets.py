@@ -95,7 +95,9 @@ def read(owner: str, framework: str, layer: Layer, params: Params, **served: tup
 
 def single(owner: str, framework: str, net: Net, directions: int = 1) -> tuple[One, ...]:
     """The one row of a net, for a framework whose layers are single."""
-    if len(net.rows) != 1 or any(net.rates):
+    if any(net.rates):
+        raise ValueError(f"{owner}: the layer has dropout, and {framework}'s has none of its kind")
+    if len(net.rows) != 1:
         raise ValueError(f"{owner}: the layer is a stack of {len(net.rows)}, and {framework}'s is single; convert each")
     if len(net.rows[0]) > directions:
         raise ValueError(f"{owner}: {framework}'s layer has one direction; convert those of bidirectional(...) each")

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxrnn import batch_major, bidirectional, elman, gru, last, lstm, stack, unroll
+from jaxrnn import batch_major, bidirectional, dropout, elman, gru, last, lstm, stack, unroll
 
 from .comparing import B, T, agree, made, randomized, refused, same, standard
 
@@ -78,6 +78,10 @@ def test_the_round_trip_is_exact(name):
         (
             stack(unroll(lstm(3, 4)), unroll(lstm(4, 4))),
             "to_linen: the layer is a stack of 2, and linen's is single; convert each",
+        ),
+        (
+            stack(unroll(lstm(3, 4)), dropout(0.5)),
+            "to_linen: the layer has dropout, and linen's has none of its kind",
         ),
         (last(unroll(lstm(3, 4))), "to_linen: the layer is under last(...), and linen's gives all ys"),
         (
