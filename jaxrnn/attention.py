@@ -91,14 +91,14 @@ def attend(
     def carry(batch_shape: tuple[int, ...], params: Attended | None = None) -> Carry:
         return cell.carry(batch_shape, None if params is None else params.cell)
 
-    def project(params: Attended, xs: Array, keys: Keys | None = None) -> tuple[Array, Keys | None]:
+    def project(params: Attended, xs: Array, key: Keys | None = None) -> tuple[Array, Keys | None]:
         _fits(params.memory, xs, n_memory)
-        return xs, keys and Keys(jnp.broadcast_to(keys.sequence, xs.shape[:1]), keys.steps)
+        return xs, key and Keys(jnp.broadcast_to(key.sequence, xs.shape[:1]), key.steps)
 
     def step(params: Attended, carry: Any, u: tuple[Array, Keys | None]) -> tuple[Carry, Array]:
-        x, keys = u
+        x, key = u
         context, _ = look(params.attention, carry.h, params.memory, policy=policy)
-        now = keys and Keys(keys.sequence, keys.steps[None])
+        now = key and Keys(key.sequence, key.steps[None])
         moment = jax.tree.map(lambda a: a[0], cell.project(params.cell, _join(x, context)[None], now))
         carry, y = cell.step(params.cell, carry, moment)
         return carry, _join(y, context)

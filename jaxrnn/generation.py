@@ -13,6 +13,7 @@ import numbers
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from jaxrnn import checks
@@ -45,7 +46,7 @@ def generate(
     layer: Layer,
     params: Params,
     carry: Carry,
-    prompt: Int[Array, "T *batch"],
+    prompt: Int[Array | np.ndarray, "T *batch"],
     length: int,
     *,
     key: PRNGKeyArray | None = None,

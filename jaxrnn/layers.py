@@ -146,7 +146,7 @@ def batch_major(layer: Layer) -> Layer:
     batch_major(last(layer)) gives [B, n], as last(layer) does.
     """
     _is_layer("batch_major", "layer", layer)
-    has_time = _keeps_time(layer.spec)
+    has_time = _has_time(layer.spec)
 
     def swap(a: Array | None) -> Array | None:
         return None if a is None else jnp.swapaxes(a, 0, 1)
@@ -272,13 +272,6 @@ def _timeless(init: Callable[..., Params], f: Callable[..., Array], features: in
     return Layer(checked_init, carry, apply, made_by)
 
 
-def _keeps_time(made_by: Spec | None) -> bool:
-    """Whether a layer's ys have a time axis, as far as its spec tells."""
-    if made_by is None or not made_by.children:
-        return True
-    return made_by.name != "last" and (made_by.name == "unroll" or _keeps_time(made_by.children[-1]))
-
-
 def _directions(made_by: Spec | None) -> set[bool]:
     """The `reverse` of every unroll in a layer, as far as its spec tells; a bidirectional one counts as neither."""
     if made_by is None or made_by.name == "bidirectional":
@@ -286,6 +279,13 @@ def _directions(made_by: Spec | None) -> set[bool]:
     if made_by.name == "unroll":
         return {bool(dict(made_by.options)["reverse"])}
     return set().union(*map(_directions, made_by.children))
+
+
+def _has_time(made_by: Spec | None) -> bool:
+    """Whether a layer's ys have a time axis, as far as its spec tells: not under last, nor in two directions of it."""
+    if made_by is None or made_by.name == "unroll":
+        return True
+    return made_by.name not in ("last", "first") and all(map(_has_time, made_by.children))
 
 
 def _keys(owner: str, key: PRNGKeyArray | None, n: int) -> Any:

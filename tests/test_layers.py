@@ -221,6 +221,12 @@ def test_batch_major_of_last_gives_batch_and_features():
     close(batch_major(last(RNN)).apply(params, carry, xs, **where), alone)
 
 
+def test_batch_major_of_the_last_of_two_directions_gives_batch_and_features():
+    both = bidirectional(last(RNN), last(unroll(elman(N_IN, N), reverse=True)))
+    params, carry = arguments_of(both)
+    close(batch_major(both).apply(params, carry, swap(XS)), both.apply(params, carry, XS))
+
+
 # last
 
 

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import jax
+import pytest
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
@@ -14,6 +15,17 @@ def test_the_dozen_lines_run(capsys):
     with jax.numpy_dtype_promotion("standard"):
         exec(code, {})
     assert capsys.readouterr().out
+
+
+def test_the_lines_that_bring_weights_run(tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch", reason="PyTorch is in no extra of jaxrnn; `pip install torch` runs this")
+    pytest.importorskip("safetensors", reason="the extra `peers` brings safetensors")
+    (code,) = [block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "from_torch" in block]
+    monkeypatch.chdir(tmp_path)
+    names = {"torch": torch}
+    exec(code, names)
+    assert isinstance(names["module"], torch.nn.GRU)
+    assert (tmp_path / "gru.safetensors").is_file()
 
 
 def test_the_two_commands_do_all_the_set_up():

@@ -1,0 +1,218 @@
+"""ONNX's RNN, LSTM and GRU operators: W [directions, blocks * n, n_in], blocks i, o, f, c and z, r, h, and two biases.
+
+The LSTM has diagonal peepholes P [i, o, f]. The GRU's linear_before_reset=1 is the form "after", 0 is "before".
+Every layer is a node, then a Transpose and a Reshape that join its directions along the features.
+"""
+
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from jaxrnn import layers
+from jaxrnn.interop import nets
+from jaxrnn.types import Cell, Layer, Params
+from jaxrnn.unrolling import unroll
+
+SERVED = {"elman": ("tanh", "relu", "sigmoid"), "lstm": (None, "diagonal"), "gru": ("after", "before")}
+OPERATORS = {"elman": "RNN", "lstm": "LSTM", "gru": "GRU"}
+THERE = {"elman": (0,), "lstm": (0, 3, 1, 2), "gru": (1, 0, 2)}  # our blocks in ONNX's order
+BACK = {"elman": (0,), "lstm": (0, 2, 3, 1), "gru": (1, 0, 2)}  # ONNX's blocks in ours
+PEEPHOLES = (0, 2, 1)  # i, o, f and i, f, o
+DIRECTIONS = {"forward": [False], "reverse": [True], "bidirectional": [False, True]}
+
+
+def to_onnx(layer: Layer, params: Params) -> onnx.ModelProto:
+    """The model: xs [T, B, n_in] and the states h_0, c_0, h_1, ... [directions, B, n] -> ys, h_0_after, c_0_after, ...
+
+    Raises ValueError on full peepholes, the article's GRU, batch_major, and directions that differ.
+    """
+    net = nets.read("to_onnx", "ONNX", layer, params, **SERVED)
+    if net.batch_major:
+        raise ValueError("to_onnx: ONNX has time first, wanted the layer without batch_major")
+    dtypes = {one.dtype for row in net.rows for one in row}
+    if len(dtypes) > 1:
+        raise ValueError(f"to_onnx: the layers are {', '.join(sorted(map(str, dtypes)))}, wanted one dtype")
+    element = TensorProto.FLOAT if dtypes == {np.dtype(np.float32)} else TensorProto.DOUBLE
+    inputs, outputs, nodes, arrays = [], [], [], {}
+    current = "xs"
+    for k, (row, rate) in enumerate(zip(net.rows, net.rates, strict=True)):
+        first = _alike(k, row)
+        states = ["h", "c"] if first.cell.name == "lstm" else ["h"]
+        shape = [len(row), "B", first.n]
+        inputs += [helper.make_tensor_value_info(f"{s}_{k}", element, shape) for s in states]
+        outputs += [helper.make_tensor_value_info(f"{s}_{k}_after", element, shape) for s in states]
+        named = {f"{name}_{k}": array for name, array in _weights(row).items()}
+        arrays |= named | {f"shape_{k}": np.array([0, 0, len(row) * first.n])}
+        given = [
+            current,
+            f"W_{k}",
+            f"R_{k}",
+            f"B_{k}",
+            "",
+            *(f"{s}_{k}" for s in states),
+            *([f"P_{k}"] * (f"P_{k}" in named)),
+        ]
+        made = [f"y_{k}", *(f"{s}_{k}_after" for s in states)]
+        nodes.append(helper.make_node(OPERATORS[first.cell.name], given, made, **_attributes(row)))
+        nodes.append(helper.make_node("Transpose", [f"y_{k}"], [f"turned_{k}"], perm=[0, 2, 1, 3]))
+        nodes.append(helper.make_node("Reshape", [f"turned_{k}", f"shape_{k}"], [f"joined_{k}"]))
+        current = f"joined_{k}"
+        if rate:
+            arrays[f"rate_{k}"] = np.float32(rate)
+            nodes.append(helper.make_node("Dropout", [current, f"rate_{k}"], [f"dropped_{k}"]))
+            current = f"dropped_{k}"
+    nodes.append(helper.make_node("Identity", [current], ["ys"]))
+    xs = helper.make_tensor_value_info("xs", element, ["T", "B", net.rows[0][0].n_in])
+    ys = helper.make_tensor_value_info("ys", element, ["T", "B", len(net.rows[-1]) * net.rows[-1][0].n])
+    stored = [numpy_helper.from_array(np.asarray(array), name) for name, array in arrays.items()]
+    graph = helper.make_graph(nodes, "jaxrnn", [xs, *inputs], [ys, *outputs], stored)
+    # Opset 17 is of 2022: older readers know it, and these operators have not changed their meaning since.
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8, producer_name="jaxrnn")
+    onnx.checker.check_model(model)
+    return model
+
+
+def _alike(k: int, row: tuple[nets.One, ...]) -> nets.One:
+    """The first of a node's directions; the other has its kind and sizes."""
+    first = row[0]
+    for one in row:
+        if one.ys != "all" or (one.cell.name, one.kind, one.n_in, one.n) != (
+            first.cell.name,
+            first.kind,
+            first.n_in,
+            first.n,
+        ):
+            raise ValueError(
+                f"to_onnx: the directions of layer {k} differ in more than their weights, or give not all ys"
+            )
+    return first
+
+
+def _attributes(row: tuple[nets.One, ...]) -> dict[str, Any]:
+    first = row[0]
+    direction = "bidirectional" if len(row) == 2 else "reverse" if first.reverse else "forward"
+    attributes: dict[str, Any] = {"hidden_size": first.n, "direction": direction}
+    if first.cell.name == "elman":
+        attributes["activations"] = [first.kind.capitalize()] * len(row)
+    if first.cell.name == "gru":
+        attributes["linear_before_reset"] = int(first.kind == "after")
+    return attributes
+
+
+def _weights(row: tuple[nets.One, ...]) -> dict[str, np.ndarray]:
+    """W, R, B and perhaps P of a node."""
+    order = THERE[row[0].cell.name]
+    each: dict[str, list[np.ndarray]] = {"W": [], "R": [], "B": [], "P": []}
+    for one in row:
+        inner = np.zeros_like(one.params.b)
+        if one.kind == "after":
+            inner[-one.n :] = one.params.b_n
+        each["W"].append(nets.blocks(one.params.w_x, order).T)
+        each["R"].append(nets.blocks(one.params.w_h, order).T)
+        each["B"].append(np.concatenate([nets.blocks(one.params.b, order), nets.blocks(inner, order)]))
+        if one.kind == "diagonal":
+            each["P"].append(nets.blocks(np.concatenate(one.params.peepholes), PEEPHOLES))
+    return {name: np.stack(arrays) for name, arrays in each.items() if arrays}
+
+
+def from_onnx(model: onnx.ModelProto) -> tuple[Layer, Params]:
+    """(layer, params) of a model that is a chain of RNN, LSTM and GRU nodes, time first.
+
+    Between them may stand what joins the directions (Transpose and Reshape, or Squeeze), Dropout and Identity; the
+    states may be inputs or absent. Raises ValueError on anything else.
+    """
+    arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    current = next((given.name for given in model.graph.input if given.name not in arrays), "")
+    before, chain = "", []
+    for node in model.graph.node:
+        options = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        if node.op_type == "Constant" and "value" in options:
+            arrays[node.output[0]] = numpy_helper.to_array(options["value"])
+            continue
+        if not node.input or node.input[0] != current:
+            raise ValueError(
+                f"from_onnx: node {node.op_type} does not read what the one before it gives, wanted a chain"
+            )
+        if node.op_type in OPERATORS.values():
+            chain.append(_row(node, options, arrays))
+        elif node.op_type == "Dropout":
+            rate = float(arrays[node.input[1]]) if len(node.input) > 1 else options.get("ratio", 0.5)
+            chain.append((layers.dropout(rate), ()))
+        elif not _joins(node, options, before, arrays):
+            raise ValueError(
+                f"from_onnx: node {node.op_type} {options} has no place here, wanted RNN, LSTM and GRU nodes"
+            )
+        current, before = node.output[0], node.op_type
+    if not chain:
+        raise ValueError("from_onnx: the model has no RNN, LSTM or GRU node")
+    if len(chain) == 1:
+        return chain[0]
+    return layers.stack(*(layer for layer, _ in chain)), tuple(params for _, params in chain)
+
+
+def _joins(node: Any, options: dict[str, Any], before: str, arrays: dict[str, np.ndarray]) -> bool:
+    """Whether the node only joins the directions that a recurrent one gives apart."""
+    if node.op_type == "Transpose":
+        return before in OPERATORS.values() and list(options.get("perm", ())) == [0, 2, 1, 3]
+    if node.op_type == "Squeeze":
+        axes = arrays.get(node.input[1]) if len(node.input) > 1 else options.get("axes")
+        return before in OPERATORS.values() and axes is not None and list(axes) == [1]
+    return node.op_type == "Identity" or (node.op_type == "Reshape" and before == "Transpose")
+
+
+def _row(node: Any, options: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[Layer, Params]:
+    name = next(ours for ours, theirs in OPERATORS.items() if theirs == node.op_type)
+    given = dict(zip(("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P"), node.input, strict=False))
+    given = {place: source for place, source in given.items() if source}
+    for place in ("W", "R", "B", "P"):
+        if place in given and given[place] not in arrays:
+            raise ValueError(f"from_onnx: {place} of {node.op_type} is computed in the model, wanted it stored")
+    if any(np.any(arrays.get(given.get(place, ""), 0)) for place in ("initial_h", "initial_c")):
+        raise ValueError(f"from_onnx: {node.op_type} starts from a stored state; here the carry is an argument")
+    activation = _activation(node, name, options)
+    part = {place: arrays[given[place]] for place in ("W", "R", "B", "P") if place in given}
+    backwards = DIRECTIONS[options.get("direction", b"forward").decode()]
+    form = "after" if options.get("linear_before_reset") else "before"
+    cells = [_cell(name, form, activation, {k: a[d] for k, a in part.items()}) for d in range(len(backwards))]
+    if backwards == [True]:
+        return unroll(cells[0][0], reverse=True), cells[0][1]
+    return nets.directed(cells)
+
+
+def _activation(node: Any, name: str, options: dict[str, Any]) -> str:
+    """The activation of an RNN; every other option stands where our cells have it."""
+    for option, wanted in (("layout", 0), ("input_forget", 0), ("clip", None), ("activation_alpha", None)):
+        if options.get(option, wanted) != wanted:
+            raise ValueError(f"from_onnx: {node.op_type} has {option}={options[option]}, wanted it without")
+    functions = [f.decode().lower() for f in options.get("activations", ())]
+    if name == "elman":
+        kinds = set(functions) or {"tanh"}
+        if len(kinds) > 1 or not kinds <= set(SERVED["elman"]):
+            raise ValueError(
+                f"from_onnx: RNN has activations {', '.join(functions)}, wanted one of tanh, relu, sigmoid"
+            )
+        return kinds.pop()
+    usual = ["sigmoid", "tanh", "tanh"] if name == "lstm" else ["sigmoid", "tanh"]
+    if functions not in ([], usual, usual * 2):
+        raise ValueError(f"from_onnx: {node.op_type} has activations {', '.join(functions)}, wanted {', '.join(usual)}")
+    return ""
+
+
+def _cell(name: str, form: str, activation: str, part: dict[str, np.ndarray]) -> tuple[Cell, Params]:
+    """The cell of one direction of a node."""
+    order = BACK[name]
+    w_x, w_h = nets.blocks(part["W"].T, order), nets.blocks(part["R"].T, order)
+    outer, inner = np.split(part.get("B", np.zeros(2 * w_x.shape[1], w_x.dtype)), 2)
+    outer, inner = nets.blocks(outer, order), nets.blocks(inner, order)
+    if name == "elman":
+        return nets.elman_of("from_onnx", w_x, w_h, outer + inner, activation)
+    if name == "lstm":
+        peepholes = np.split(nets.blocks(part["P"], PEEPHOLES), 3) if "P" in part else None
+        return nets.lstm_of("from_onnx", w_x, w_h, outer + inner, peepholes)
+    n = w_h.shape[0]
+    if form == "before":
+        return nets.gru_of("from_onnx", form, w_x, w_h, outer + inner)
+    both = np.concatenate([outer[: 2 * n] + inner[: 2 * n], outer[2 * n :]])
+    return nets.gru_of("from_onnx", form, w_x, w_h, both, inner[2 * n :])

@@ -1,0 +1,93 @@
+"""PyTorch's nn.RNN, nn.LSTM and nn.GRU: weights [blocks * n, n_in], blocks as here, and two biases a cell.
+
+The two are only ever added, so here they are one, but for b_hh of the GRU's n block, which r weighs: b_n. What goes
+to PyTorch has its bias in b_ih, and zeros in b_hh.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from jaxrnn import layers
+from jaxrnn.interop import nets
+from jaxrnn.types import Cell, Layer, Params
+
+SERVED = {"elman": ("tanh", "relu"), "lstm": (None,), "gru": ("after",)}
+
+
+def from_torch(module: torch.nn.Module) -> tuple[Layer, Params]:
+    """(layer, params) of an nn.RNN, nn.LSTM or nn.GRU; batch_major(...) where it has batch_first.
+
+    dropout becomes `dropout` between the layers, which acts when `apply` is given a key.
+    Raises ValueError on other modules and on proj_size.
+    """
+    if not isinstance(module, torch.nn.RNN | torch.nn.LSTM | torch.nn.GRU):
+        raise ValueError(f"from_torch: module is a {type(module).__name__}, wanted nn.RNN, nn.LSTM or nn.GRU")
+    if module.proj_size:
+        raise ValueError(f"from_torch: module has proj_size={module.proj_size}, wanted an LSTM without projection")
+    directions = ("", "_reverse") if module.bidirectional else ("",)
+    rows = [nets.directed([_cell(module, f"_l{k}{d}") for d in directions]) for k in range(module.num_layers)]
+    layer, params = nets.stacked(rows, module.dropout)
+    return layers.batch_major(layer) if module.batch_first else layer, params
+
+
+def _cell(module: Any, suffix: str) -> tuple[Cell, Params]:
+    names = ["weight_ih", "weight_hh"] + ["bias_ih", "bias_hh"] * module.bias
+    w_ih, w_hh, *biases = (_numpy(getattr(module, name + suffix)) for name in names)
+    b_ih, b_hh = biases or (np.zeros(len(w_ih), w_ih.dtype),) * 2
+    if isinstance(module, torch.nn.RNN):
+        return nets.elman_of("from_torch", w_ih.T, w_hh.T, b_ih + b_hh, module.nonlinearity)
+    if isinstance(module, torch.nn.LSTM):
+        return nets.lstm_of("from_torch", w_ih.T, w_hh.T, b_ih + b_hh)
+    inner = np.arange(len(b_hh)) >= 2 * module.hidden_size
+    return nets.gru_of("from_torch", "after", w_ih.T, w_hh.T, b_ih + np.where(inner, 0, b_hh), b_hh[inner])
+
+
+def to_torch(layer: Layer, params: Params) -> torch.nn.RNN | torch.nn.LSTM | torch.nn.GRU:
+    """The nn.RNN, nn.LSTM or nn.GRU, on the CPU, that computes what `layer` does.
+
+    Raises ValueError on what none of them computes: peepholes, other forms of the GRU, other activations, layers of
+    different kinds or sizes, dropout that is not the same between all layers.
+    """
+    net = nets.read("to_torch", "PyTorch", layer, params, **SERVED)
+    first = nets.alike("to_torch", "PyTorch", net)
+    *between, after = net.rates
+    if after or len(set(between)) > 1:
+        raise ValueError(
+            f"to_torch: dropout after the layers is {net.rates}, and PyTorch has one rate between them all"
+        )
+    options: dict[str, Any] = {"nonlinearity": first.kind} if first.cell.name == "elman" else {}
+    kind = {"elman": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[first.cell.name]
+    module = kind(
+        first.n_in,
+        first.n,
+        num_layers=len(net.rows),
+        bidirectional=len(net.rows[0]) == 2,
+        batch_first=net.batch_major,
+        dropout=between[0] if between else 0.0,
+        dtype=torch.float32 if first.dtype == np.float32 else torch.float64,
+        **options,
+    )
+    weights = {
+        name + f"_l{k}" + ("_reverse" if one.reverse else ""): torch.tensor(array)
+        for k, row in enumerate(net.rows)
+        for one in row
+        for name, array in _weights(one.params).items()
+    }
+    module.load_state_dict(weights)
+    return module
+
+
+def _weights(params: Any) -> dict[str, np.ndarray]:
+    b_hh = np.zeros_like(params.b)
+    if getattr(params, "b_n", None) is not None:
+        b_hh[-len(params.b_n) :] = params.b_n
+    w_x, w_h, b = (np.array(a) for a in (params.w_x, params.w_h, params.b))
+    return {"weight_ih": w_x.T.copy(), "weight_hh": w_h.T.copy(), "bias_ih": b, "bias_hh": b_hh}
+
+
+def _numpy(tensor: torch.Tensor) -> np.ndarray:
+    if tensor.dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"from_torch: weights are {tensor.dtype}, wanted float32 or float64")
+    return tensor.detach().cpu().numpy()

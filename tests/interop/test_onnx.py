@@ -1,0 +1,179 @@
+"""ONNX's RNN, LSTM and GRU come and go; onnxruntime computes the same ys and final states.
+
+onnxruntime has no gradients of these, so that values are all there is to compare.
+"""
+
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from jaxrnn import batch_major, bidirectional, dense, dropout, elman, gru, last, lstm, stack, unroll
+
+from .comparing import B, T, close, made, randomized, refused
+
+onnx = pytest.importorskip("onnx", reason="the extra `peers` brings onnx")
+onnxruntime = pytest.importorskip("onnxruntime", reason="the extra `peers` brings onnxruntime")
+
+from onnx import helper, numpy_helper
+
+from jaxrnn.interop import from_onnx, to_onnx
+
+CELLS = {
+    "tanh": elman,
+    "relu": lambda n_in, n: elman(n_in, n, "relu"),
+    "sigmoid": lambda n_in, n: elman(n_in, n, "sigmoid"),
+    "lstm": lstm,
+    "peepholes": lambda n_in, n: lstm(n_in, n, peepholes="diagonal"),
+    "gru_after": gru,
+    "gru_before": lambda n_in, n: gru(n_in, n, form="before"),
+}
+DIRECTIONS = {
+    "forward": lambda cell: unroll(cell(3, 4)),
+    "reverse": lambda cell: unroll(cell(3, 4), reverse=True),
+    "bidirectional": lambda cell: bidirectional(unroll(cell(3, 4)), unroll(cell(3, 4), reverse=True)),
+}
+LAYERS = {f"{name}-{way}": turn(cell) for name, cell in CELLS.items() for way, turn in DIRECTIONS.items()}
+for name in ("tanh", "relu", "sigmoid", "peepholes", "gru_before"):  # a direction alone is read in the same place
+    del LAYERS[f"{name}-reverse"]
+LAYERS["stack"] = stack(LAYERS["peepholes-bidirectional"], dropout(0.5), unroll(gru(8, 5)), unroll(elman(5, 2)))
+layers = pytest.mark.parametrize("name", LAYERS)
+
+
+def theirs(model, xs, states):
+    """(ys, [states])"""
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    names = [given.name for given in session.get_inputs()]
+    ys, *after = session.run(None, dict(zip(names, map(np.asarray, (xs, *states)), strict=True)))
+    return ys, after
+
+
+def as_states(layer, carry):
+    """h_0, c_0, h_1, ... with the directions of each layer first."""
+    rows = carry if layer.spec.name == "stack" else (carry,)
+    rows = [row if isinstance(row[0], tuple) else (row,) for row in rows if row]
+    return [np.stack(kind) for row in rows for kind in zip(*row, strict=True)]
+
+
+@layers
+def test_values_and_final_states_are_those_of_onnxruntime(name):
+    layer = LAYERS[name]
+    params = made(layer)
+    xs, carry = randomized(1, (np.zeros((T, B, 3)), layer.carry((B,), params)))
+    after, ys = layer.apply(params, carry, xs)
+    close((np.asarray(ys), as_states(layer, after)), theirs(to_onnx(layer, params), xs, as_states(layer, carry)))
+
+
+@layers
+def test_the_round_trip_is_exact(name):
+    layer = LAYERS[name]
+    params = made(layer)
+    other, others = from_onnx(to_onnx(layer, params))
+    assert jax.tree.structure(others) == jax.tree.structure(params)
+    assert all(map(np.array_equal, jax.tree.leaves(others), jax.tree.leaves(params)))
+    assert [leaf.dtype for leaf in jax.tree.leaves(others)] == [np.float32] * len(jax.tree.leaves(params))
+    assert options(other.spec) == options(layer.spec)
+
+
+def options(spec):
+    """A spec without the policy, which says float32 in what has come back."""
+    kept = tuple(pair for pair in spec.options if pair[0] != "policy")
+    return spec.name, kept, tuple(map(options, spec.children))
+
+
+def node_model(op, given, attributes, after=()):
+    """A model of one node with what others write: both biases, no states, or more options."""
+    shapes = {"W": (1, given["blocks"] * 4, 3), "R": (1, given["blocks"] * 4, 4), "B": (1, 2 * given["blocks"] * 4)}
+    arrays = {name: np.asarray(randomized(0, np.zeros(shapes[name]))) for name in given["names"]}
+    states = ["", *(["h"] if "h" in given else [])]
+    stored = arrays | ({"h": np.full((1, B, 4), given["h"], np.float32)} if "h" in given else {})
+    nodes = [helper.make_node(op, ["X", *arrays, *states], ["Y", "Y_h"], hidden_size=4, **attributes), *after]
+    graph = helper.make_graph(
+        nodes,
+        "test",
+        [helper.make_tensor_value_info("X", onnx.TensorProto.FLOAT, ["T", "B", 3])],
+        [helper.make_tensor_value_info("Y", onnx.TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(array, name) for name, array in stored.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+FULL = {"blocks": 3, "names": ("W", "R", "B")}
+
+
+@pytest.mark.parametrize("linear_before_reset", [0, 1])
+@pytest.mark.parametrize("names", [("W", "R", "B"), ("W", "R")])
+def test_both_biases_or_none_are_read(linear_before_reset, names):
+    model = node_model("GRU", FULL | {"names": names}, {"linear_before_reset": linear_before_reset})
+    layer, params = from_onnx(model)
+    xs = randomized(1, np.zeros((T, B, 3)))
+    _, ys = layer.apply(params, layer.carry((B,), params), xs)
+    close(np.asarray(ys), theirs(model, xs, ())[0][:, 0])
+
+
+def test_a_squeezed_direction_is_read():
+    axes = helper.make_node("Constant", [], ["axes"], value=numpy_helper.from_array(np.array([1])))
+    model = node_model("GRU", FULL, {}, [axes, helper.make_node("Squeeze", ["Y", "axes"], ["Z"])])
+    assert options(from_onnx(model)[0].spec) == options(unroll(gru(3, 4, form="before")).spec)
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (batch_major(unroll(lstm(3, 4))), "to_onnx: ONNX has time first, wanted the layer without batch_major"),
+        (
+            unroll(gru(3, 4, form="article")),
+            "to_onnx: ONNX's gru has no form='article', only 'after', 'before': the article's own GRU, where r weighs "
+            "the input, is no other's",
+        ),
+        (
+            unroll(lstm(3, 4, peepholes="full")),
+            "to_onnx: ONNX's lstm has no peepholes='full', only None, 'diagonal': no weights stand in for peepholes",
+        ),
+        (
+            unroll(elman(3, 4, "identity")),
+            "to_onnx: ONNX's elman has no activation='identity', only 'tanh', 'relu', 'sigmoid'",
+        ),
+        (
+            bidirectional(unroll(lstm(3, 4)), unroll(gru(3, 4), reverse=True)),
+            "to_onnx: the directions of layer 0 differ in more than their weights, or give not all ys",
+        ),
+        (
+            last(unroll(gru(3, 4))),
+            "to_onnx: the directions of layer 0 differ in more than their weights, or give not all ys",
+        ),
+        (
+            stack(unroll(gru(3, 4)), dense(4, 2)),
+            "to_onnx: ONNX has no layer for dense; wanted unroll(cell), perhaps in a stack",
+        ),
+    ],
+)
+def test_what_onnx_cannot_compute_is_refused(layer, message):
+    refused(message, to_onnx, layer, made(layer))
+
+
+@pytest.mark.parametrize(
+    ("given", "attributes", "message"),
+    [
+        ({}, {"layout": 1}, "GRU has layout=1, wanted it without"),
+        ({}, {"clip": 2.0}, "GRU has clip=2.0, wanted it without"),
+        ({}, {"activations": ["HardSigmoid", "Tanh"]}, "GRU has activations hardsigmoid, tanh, wanted sigmoid, tanh"),
+        ({"h": 1.0}, {}, "GRU starts from a stored state; here the carry is an argument"),
+    ],
+)
+def test_what_is_not_here_is_refused(given, attributes, message):
+    refused(f"from_onnx: {message}", from_onnx, node_model("GRU", FULL | given, attributes))
+
+
+def test_other_nodes_are_refused():
+    after = [helper.make_node("Relu", ["Y"], ["Z"])]
+    message = "from_onnx: node Relu {} has no place here, wanted RNN, LSTM and GRU nodes"
+    refused(message, from_onnx, node_model("GRU", FULL, {}, after))
+    others: list[tuple[str, Any]] = [("Transpose", {"perm": [1, 0, 2, 3]}), ("Reshape", {}), ("Squeeze", {})]
+    for op, options in others:
+        message = f"from_onnx: node {op} {options} has no place here, wanted RNN, LSTM and GRU nodes"
+        refused(message, from_onnx, node_model("GRU", FULL, {}, [helper.make_node(op, ["Y"], ["Z"], **options)]))
+    after = [helper.make_node("Squeeze", ["Y_h"], ["Z"])]
+    message = "from_onnx: node Squeeze does not read what the one before it gives, wanted a chain"
+    refused(message, from_onnx, node_model("GRU", FULL, {}, after))

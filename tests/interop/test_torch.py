@@ -1,0 +1,198 @@
+"""nn.RNN, nn.LSTM and nn.GRU come and go with their values, final states and every gradient."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxrnn import Policy, batch_major, bidirectional, dense, dropout, elman, gru, lstm, stack, unroll
+
+from .comparing import B, T, close, made, pulled, randomized, refused, same
+
+torch = pytest.importorskip("torch", reason="PyTorch is in no extra of jaxrnn; `pip install torch` runs these")
+
+from jaxrnn.interop import from_torch, to_torch
+
+F32 = Policy(param=jnp.float32)
+KINDS = {
+    "tanh": lambda *a, **k: torch.nn.RNN(*a, **k),
+    "relu": lambda *a, **k: torch.nn.RNN(*a, nonlinearity="relu", **k),
+    "lstm": lambda *a, **k: torch.nn.LSTM(*a, **k),
+    "gru": lambda *a, **k: torch.nn.GRU(*a, **k),
+}
+CASES = [
+    {},
+    {"bias": False},
+    {"batch_first": True, "bidirectional": True},
+    {"num_layers": 2, "dropout": 0.5},
+    {"num_layers": 2, "bidirectional": True},
+]
+kinds = pytest.mark.parametrize("kind", KINDS)
+cases = pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(case) or "plain")
+
+
+def theirs(module, xs, states, d_ys, d_states):
+    """(ys, states), the gradients of the weights by name, and those of (states, xs)."""
+    module.eval()
+    xs = torch.tensor(np.asarray(xs), requires_grad=True)
+    states = [torch.tensor(np.asarray(s), requires_grad=True) for s in states]
+    ys, after = module(xs, tuple(states) if len(states) > 1 else states[0])
+    after = list(after) if len(states) > 1 else [after]
+    names, weights = zip(*module.named_parameters(), strict=True)
+    given = [torch.tensor(np.asarray(d)) for d in (d_ys, *d_states)]
+    gradients = [g.numpy() for g in torch.autograd.grad([ys, *after], [*weights, *states, xs], given)]
+    n = len(names)
+    values = ys.detach().numpy(), [a.detach().numpy() for a in after]
+    return values, dict(zip(names, gradients[:n], strict=True)), (gradients[n:-1], gradients[-1])
+
+
+@kinds
+@cases
+def test_values_and_gradients_are_those_of_torch(kind, case):
+    torch.manual_seed(0)
+    module = KINDS[kind](3, 4, **case)
+    layer, params = from_torch(module)
+    directions = 2 if module.bidirectional else 1
+    shape = (1 + (kind == "lstm"), module.num_layers * directions, B, 4)
+    batch = (B, T) if module.batch_first else (T, B)
+    arrays = [np.zeros(s, np.float32) for s in ((*batch, 3), (*batch, directions * 4), shape, shape)]
+    xs, d_ys, states, d_states = randomized(1, arrays)
+
+    structure = jax.tree.structure(layer.carry((B,), params))
+    carry, d_carry = (
+        structure.unflatten(s[k, i] for i in range(shape[1]) for k in range(shape[0])) for s in (states, d_states)
+    )
+    (after, ys), d_params, (d_before, d_xs) = pulled(layer, params, carry, xs, d_ys, d_carry)
+    values, d_weights, (d_theirs, d_their_xs) = theirs(module, xs, list(states), d_ys, list(d_states))
+
+    def as_theirs(carry):
+        leaves = jax.tree.leaves(carry)
+        return [jnp.stack(leaves[k :: shape[0]]) for k in range(shape[0])]
+
+    close((ys, as_theirs(after)), values, "values")
+    close((as_theirs(d_before), d_xs), (d_theirs, d_their_xs), "gradients")
+    ours = {name: w.detach().numpy() for name, w in to_torch(layer, d_params).named_parameters()}
+    for name, gradient in d_weights.items():
+        if "bias_hh" not in name:  # it has the gradient of bias_ih, but for the n block of a GRU
+            close(ours[name], gradient, name)
+        elif kind == "gru":
+            close(ours[name][8:], gradient[8:], name)
+
+
+@kinds
+@cases
+def test_the_round_trip_is_exact(kind, case):
+    torch.manual_seed(0)
+    module = KINDS[kind](3, 4, **case)
+    ours = from_torch(module)
+    there = to_torch(*ours)
+    same(from_torch(there), ours)
+    kept = ("input_size", "hidden_size", "num_layers", "bidirectional", "batch_first", "dropout", "mode")
+    assert [getattr(there, name) for name in kept] == [getattr(module, name) for name in kept]
+
+
+def test_a_network_made_here_is_the_same_there():
+    layer = batch_major(
+        stack(*(bidirectional(unroll(lstm(n, 4)), unroll(lstm(n, 4), reverse=True)) for n in (3, 8, 8)))
+    )
+    params = made(layer)
+    xs = randomized(1, np.zeros((B, T, 3)))
+    ys, _ = to_torch(layer, params)(torch.tensor(np.asarray(xs)))
+    close(layer.apply(params, layer.carry((B,), params), xs)[1], ys.detach().numpy())
+
+
+def test_float64_stays_float64():
+    module = torch.nn.GRU(2, 3, dtype=torch.float64)
+    layer, params = from_torch(module)
+    assert params.w_x.dtype == np.float64
+    assert layer.spec == unroll(gru(2, 3)).spec
+    assert to_torch(layer, params).weight_ih_l0.dtype == torch.float64
+
+
+def test_dropout_acts_between_the_layers():
+    layer, params = from_torch(torch.nn.LSTM(3, 4, num_layers=3, dropout=0.25))
+    wanted = stack(
+        unroll(lstm(3, 4, policy=F32)),
+        dropout(0.25),
+        unroll(lstm(4, 4, policy=F32)),
+        dropout(0.25),
+        unroll(lstm(4, 4, policy=F32)),
+    )
+    assert layer.spec == wanted.spec
+    assert to_torch(layer, params).dropout == 0.25
+
+
+BF16 = Policy(compute=jnp.bfloat16, param=jnp.float32)
+RNN, GRU = unroll(elman(3, 4)), unroll(gru(3, 4))
+REFUSED = [
+    (
+        unroll(gru(3, 4, form="before")),
+        "to_torch: PyTorch's gru has no form='before', only 'after': reset before or after the product are different "
+        "functions, and no weights turn one into the other",
+    ),
+    (
+        unroll(gru(3, 4, form="article")),
+        "to_torch: PyTorch's gru has no form='article', only 'after': the article's own GRU, where r weighs the input, "
+        "is no other's",
+    ),
+    (
+        unroll(lstm(3, 4, peepholes="diagonal")),
+        "to_torch: PyTorch's lstm has no peepholes='diagonal', only None: no weights stand in for peepholes",
+    ),
+    (
+        unroll(lstm(3, 4, peepholes="full")),
+        "to_torch: PyTorch's lstm has no peepholes='full', only None: no weights stand in for peepholes",
+    ),
+    (
+        unroll(elman(3, 4, "sigmoid")),
+        "to_torch: PyTorch's elman has no activation='sigmoid', only 'tanh', 'relu'",
+    ),
+    (
+        unroll(lstm(3, 4, policy=BF16)),
+        "to_torch: the layer computes in bfloat16, float32, and PyTorch's is all float32 or all float64",
+    ),
+    (
+        unroll(elman(3, 4), reverse=True),
+        "to_torch: layer 0 has reverse True, and PyTorch would have False there",
+    ),
+    (stack(RNN, unroll(gru(4, 4))), "to_torch: layer 1 has cell gru, and PyTorch would have elman there"),
+    (stack(RNN, unroll(elman(4, 5))), "to_torch: layer 1 has n 5, and PyTorch would have 4 there"),
+    (
+        stack(RNN, dense(4, 2)),
+        "to_torch: PyTorch has no layer for dense; wanted unroll(cell), perhaps in a stack",
+    ),
+    (
+        stack(dropout(0.5), RNN),
+        "to_torch: PyTorch has dropout only after a recurrent layer, once",
+    ),
+    (
+        stack(RNN, dropout(0.5)),
+        "to_torch: dropout after the layers is (0.5,), and PyTorch has one rate between them all",
+    ),
+]
+
+
+@pytest.mark.parametrize(("layer", "message"), REFUSED)
+def test_what_torch_cannot_compute_is_refused(layer, message):
+    refused(message, to_torch, layer, made(layer))
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (
+            lambda: torch.nn.LSTM(3, 4, proj_size=2),
+            "from_torch: module has proj_size=2, wanted an LSTM without projection",
+        ),
+        (
+            lambda: torch.nn.GRU(3, 4, dtype=torch.bfloat16),
+            "from_torch: weights are torch.bfloat16, wanted float32 or float64",
+        ),
+        (
+            lambda: torch.nn.LSTMCell(3, 4),
+            "from_torch: module is a LSTMCell, wanted nn.RNN, nn.LSTM or nn.GRU",
+        ),
+    ],
+)
+def test_what_is_not_here_is_refused(module, message):
+    refused(message, from_torch, module())
