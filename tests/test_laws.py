@@ -57,6 +57,7 @@ def test_any_batch_rank_equals_the_oracle(name, method, batch):
     close(applied(name, method)(*e.arguments), (type(e.carry)(*carry), ys))
 
 
+@pytest.mark.thorough
 @cells
 def test_scan_has_right_derivatives_of_both_modes_and_orders(name):
     e = example(name)
