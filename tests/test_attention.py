@@ -4,7 +4,6 @@
 # Some of the mistakes are wrong types, which is the point.
 
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -164,7 +163,8 @@ def test_a_look_for_a_whole_sequence_is_a_vmap():
 def test_the_noise_of_the_cell_inside_is_the_noise_it_draws_alone(checkpoint):
     plain = gru(N_IN + N_MEMORY, N)
 
-    def project(params, xs, keys: Any = None):
+    def project(params, xs, keys=None):
+        assert keys is not None
         us = plain.project(params, xs)
         each = jax.vmap(lambda key: jax.random.normal(key, us.shape[1:]))(keys.steps)
         return us + each + jax.random.normal(keys.sequence, us.shape[1:])

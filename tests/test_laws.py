@@ -181,11 +181,11 @@ def test_the_second_call_does_not_trace_again(name, method, outer):
     e = example(name)
     traced = []
 
-    def step(*arguments):
+    def project(*arguments):
         traced.append(1)
-        return e.cell.step(*arguments)
+        return e.cell.project(*arguments)
 
-    layer = unroll(e.cell._replace(step=step), method)
+    layer = unroll(e.cell._replace(project=project), method)
     f = outer(lambda p, c, x, key: layer.apply(p, c, x, key=key, mask=e.mask, reset=e.reset))
     carry, _ = f(e.params, e.carry, e.xs, jax.random.key(0))
     first = len(traced)

@@ -423,7 +423,8 @@ def test_uniform_fills_one_over_the_root_of_the_width():
 
 
 def test_input_weights_begin_within_one_over_the_root_of_n_in():
-    begin = jax.jit(lambda key: {name: CELLS[name](N_IN, N).init(key).w_x for name in CELLS})  # compiles no QR
+    uniform_ones = [name for name in CELLS if name != "lru"]  # normal, as in its paper
+    begin = jax.jit(lambda key: {name: CELLS[name](N_IN, N).init(key).w_x for name in uniform_ones})  # compiles no QR
     for name, w_x in begin(KEY).items():
         assert N_IN**-0.5 / 2 < np.abs(w_x).max() <= N_IN**-0.5, name
 

@@ -14,6 +14,16 @@ def scan(
 
     def run(params: Params, carry: Carry, xs: PyTree[Array], keys: Keys | None) -> tuple[Carry, PyTree[Array]]:
         us = cell.project(params, xs, keys)
-        return jax.lax.scan(lambda carry, u: cell.step(params, carry, u), carry, us)
+        return jax.lax.scan(lambda carry, u: cell.step(params, carry, u), carry, us, unroll=_unroll(us))
 
     return in_chunks(run, params, carry, xs, keys, checkpoint)
+
+
+def _unroll(us: PyTree[Array]) -> int:
+    """Steps an iteration, a divisor of T. At T = 10, n = 10 on a CPU, 5 halve the time for half a second of
+    compilation and 2 save a third for none; longer sequences have enough to do in each iteration.
+    """
+    T = jax.tree.leaves(us)[0].shape[0]
+    if jax.export.is_symbolic_dim(T) or T < 8:
+        return 1
+    return next(k for k in ((5, 4, 2, 1) if T <= 32 else (2, 1)) if T % k == 0)

@@ -88,8 +88,6 @@ def fit_network(config: Article, data: Data, cell: str) -> Fit:
     layer = network(config, cell)
     optimizer = optax.adam(config.rate)
     _, _, key_init, key_order = keys(config)
-    params = layer.init(key_init)
-    order = shuffled(key_order, config.samples, config.steps)
 
     def loss(params: PyTree, x: Array, y: Array) -> Float[Array, ""]:
         _, prediction = layer.apply(params, layer.carry((), params), x)
@@ -101,12 +99,17 @@ def fit_network(config: Article, data: Data, cell: str) -> Fit:
         updates, inner = optimizer.update(grads, inner, params)
         return (optax.apply_updates(params, updates), inner), value
 
+    @jax.jit
+    def run(key_init: PRNGKeyArray, key_order: PRNGKeyArray) -> tuple[PyTree, Float[Array, "steps"]]:
+        params = layer.init(key_init)
+        order = shuffled(key_order, config.samples, config.steps)
+        (params, _), losses = jax.lax.scan(update, (params, optimizer.init(params)), order)
+        return params, losses
+
     began = time.perf_counter()
-    run = jax.jit(lambda state, order: jax.lax.scan(update, state, order))
-    state = params, optimizer.init(params)
-    compiled = run.lower(state, order).compile()
+    compiled = run.lower(key_init, key_order).compile()
     ready = time.perf_counter()
-    (params, _), losses = jax.block_until_ready(compiled(state, order))
+    params, losses = jax.block_until_ready(compiled(key_init, key_order))
     done = time.perf_counter()
     return Fit(params, per_epoch(np.asarray(losses), config.samples), ready - began, done - ready)
 
