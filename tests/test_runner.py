@@ -381,7 +381,7 @@ def test_an_empty_prompt_opens_with_a_line_break_or_what_there_is():
 
 
 def test_every_epoch_of_the_article_sees_every_sequence_once():
-    order = np.asarray(article.shuffled(jax.random.key(0), 10, 35))
+    order = article.shuffled(Article(samples=10, steps=35))
     for epoch in range(3):
         assert sorted(order[10 * epoch : 10 * epoch + 10]) == list(range(10))
     assert len(order) == 35

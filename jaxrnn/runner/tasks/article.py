@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
@@ -27,8 +28,8 @@ NETWORKS = ("elman", "lstm", "gru", "lstm_full", "gru_article")
 
 
 class Data(NamedTuple):
-    xs: Float[Array, "samples length 1"]
-    ys: Float[Array, "samples 1"]
+    xs: Float[np.ndarray, "samples length 1"]
+    ys: Float[np.ndarray, "samples 1"]
 
 
 class Fit(NamedTuple):
@@ -44,9 +45,9 @@ def load(config: Article) -> Data:
     """The article's random numbers. Raises ValueError on an unknown cell."""
     if config.cell is not None:
         checks.choice("article", "cell", config.cell, CELLS)
-    key_x, key_y, _, _ = keys(config)
+    numbers = np.random.default_rng(config.seed)  # NumPy, as in the article: nothing to compile
     shape = (config.samples, config.length, 1)
-    return Data(jax.random.uniform(key_x, shape), jax.random.uniform(key_y, (config.samples, 1)))
+    return Data(numbers.random(shape, np.float32), numbers.random((config.samples, 1), np.float32))
 
 
 def train(config: Article, data: Data, directory: Path, run: dict[str, Any], console: Console) -> None:
@@ -72,11 +73,6 @@ def train(config: Article, data: Data, directory: Path, run: dict[str, Any], con
     console.print(table(metrics))
 
 
-def keys(config: Article) -> PRNGKeyArray:
-    """For xs, for ys, for the initial weights, and for the order of the sequences."""
-    return jax.random.split(jax.random.key(config.seed), 4)
-
-
 def network(config: Article, cell: str) -> Layer:
     """The recurrent layer and, on its last state, one dense output."""
     recurrent = unroll(CELLS[cell](1, config.units))
@@ -87,7 +83,8 @@ def fit_network(config: Article, data: Data, cell: str) -> Fit:
     """All updates as one compiled call, timed apart from its compilation."""
     layer = network(config, cell)
     optimizer = optax.adam(config.rate)
-    _, _, key_init, key_order = keys(config)
+    order = shuffled(config)
+    xs, ys = jnp.asarray(data.xs), jnp.asarray(data.ys)
 
     def loss(params: PyTree, x: Array, y: Array) -> Float[Array, ""]:
         _, prediction = layer.apply(params, layer.carry((), params), x)
@@ -95,29 +92,30 @@ def fit_network(config: Article, data: Data, cell: str) -> Fit:
 
     def update(state: tuple[PyTree, PyTree], i: Int[Array, ""]) -> tuple[tuple[PyTree, PyTree], Array]:
         params, inner = state
-        value, grads = jax.value_and_grad(loss)(params, data.xs[i], data.ys[i])
+        value, grads = jax.value_and_grad(loss)(params, xs[i], ys[i])
         updates, inner = optimizer.update(grads, inner, params)
         return (optax.apply_updates(params, updates), inner), value
 
     @jax.jit
-    def run(key_init: PRNGKeyArray, key_order: PRNGKeyArray) -> tuple[PyTree, Float[Array, "steps"]]:
-        params = layer.init(key_init)
-        order = shuffled(key_order, config.samples, config.steps)
+    def run(key: PRNGKeyArray, order: Int[Array, "steps"]) -> tuple[PyTree, Float[Array, "steps"]]:
+        params = layer.init(key)
         (params, _), losses = jax.lax.scan(update, (params, optimizer.init(params)), order)
         return params, losses
 
     began = time.perf_counter()
-    compiled = run.lower(key_init, key_order).compile()
+    key = jax.random.key(config.seed)
+    compiled = run.lower(key, order).compile()
     ready = time.perf_counter()
-    params, losses = jax.block_until_ready(compiled(key_init, key_order))
+    params, losses = jax.block_until_ready(compiled(key, order))
     done = time.perf_counter()
     return Fit(params, per_epoch(np.asarray(losses), config.samples), ready - began, done - ready)
 
 
-def shuffled(key: PRNGKeyArray, samples: int, steps: int) -> Int[Array, "steps"]:
+def shuffled(config: Article) -> Int[np.ndarray, "steps"]:
     """Which sequence each update sees: every epoch a permutation of its own."""
-    epochs = -(-steps // samples)
-    return jax.vmap(lambda key: jax.random.permutation(key, samples))(jax.random.split(key, epochs)).ravel()[:steps]
+    epochs = range(-(-config.steps // config.samples))
+    orders = [np.random.default_rng([config.seed, epoch]).permutation(config.samples) for epoch in epochs]
+    return np.concatenate(orders)[: config.steps]
 
 
 def per_epoch(losses: np.ndarray, samples: int) -> np.ndarray:
