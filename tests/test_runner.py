@@ -331,10 +331,6 @@ def test_the_article_fits_its_targets_with_its_own_settings():
     assert losses[-1] < losses[0] / 5
 
 
-def test_every_cell_is_named_in_the_help():
-    assert all(name in (Text.__doc__ or "") for name in CELLS)
-
-
 def test_windows_follow_each_other_and_targets_are_one_ahead():
     config = Text(batch=3, length=4, seed=5)
     letters = np.arange(60, dtype=np.int32)

@@ -42,7 +42,7 @@ class Text(Config):
     data
         A UTF-8 text file [the reference manual inside Python's standard library].
     cell
-        Any name of jaxrnn.CELLS: elman, lstm, lstm_diagonal, lstm_full, gru, gru_before, gru_article.
+        A name of jaxrnn.CELLS, such as elman, lstm, lstm_full, gru, gru_article or mingru; an unknown one lists all.
     units
         Width of each recurrent layer.
     layers

@@ -49,7 +49,7 @@ def recorded(out: Path | None, task: str, config: Config) -> Iterator[tuple[Path
     record: dict[str, Any] = {
         "task": task,
         "status": "running",
-        "command": sys.argv,
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "config": dataclasses.asdict(config),
         "seed": config.seed,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
