@@ -183,11 +183,15 @@ def parts(owner: str, name: str, value: Any, n: int) -> None:
         raise ValueError(f"{owner}: {name} {came}, wanted a tuple of {n}; layer.init and layer.carry make them")
 
 
-def forward(owner: str, name: str, value: Any) -> None:
-    """`value` is a Layer that reads from the start and gives one y a step, as far as its spec tells."""
+def layer(owner: str, name: str, value: Any) -> None:
     if not isinstance(value, Layer):
         hint = "; unroll(cell) makes one" if hasattr(value, "step") else ""
         raise ValueError(f"{owner}: {name} is a {type(value).__name__}, wanted a Layer{hint}")
+
+
+def forward(owner: str, name: str, value: Any) -> None:
+    """`value` is a Layer that reads from the start and gives one y a step, as far as its spec tells."""
+    layer(owner, name, value)
     culprit = _not_forward(value.spec)
     if culprit:
         raise ValueError(f"{owner}: {name} has {culprit}, wanted one that reads from the start and gives a y a step")

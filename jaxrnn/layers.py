@@ -35,7 +35,7 @@ def stack(*layers: Layer) -> Layer:
     if not layers:
         raise ValueError("stack: no layers given, wanted at least one")
     for position, layer in enumerate(layers):
-        _is_layer("stack", f"layer {position}", layer)
+        checks.layer("stack", f"layer {position}", layer)
 
     def init(key: PRNGKeyArray) -> Params:
         checks.key("stack", key, optional=False)
@@ -65,8 +65,8 @@ def bidirectional(forward: Layer, backward: Layer) -> Layer:
 
     `backward` is built with reverse=True: bidirectional(unroll(a), unroll(b, reverse=True)).
     """
-    _is_layer("bidirectional", "forward", forward)
-    _is_layer("bidirectional", "backward", backward)
+    checks.layer("bidirectional", "forward", forward)
+    checks.layer("bidirectional", "backward", backward)
     for name, layer, wanted in (("forward", forward, False), ("backward", backward, True)):
         if (not wanted) in _directions(layer.spec):
             raise ValueError(
@@ -100,7 +100,7 @@ def bidirectional(forward: Layer, backward: Layer) -> Layer:
 
 def residual(layer: Layer) -> Layer:
     """xs + layer(xs); the layer gives as many features as it takes (He et al. 2016)."""
-    _is_layer("residual", "layer", layer)
+    checks.layer("residual", "layer", layer)
 
     def apply(params: Params, carry: Carry, xs: Array, *, key=None, mask=None, reset=None) -> tuple[Carry, Array]:
         carry, ys = layer.apply(params, carry, xs, key=key, mask=mask, reset=reset)
@@ -121,7 +121,7 @@ def last(layer: Layer) -> Layer:
     layer this is the first step it reads; its state after reading everything is in the carry, as are both states of
     a bidirectional layer: carry.forward.h and carry.backward.h.
     """
-    _is_layer("last", "layer", layer)
+    checks.layer("last", "layer", layer)
     if layer.spec and layer.spec.name in ("last", "batch_major"):
         raise ValueError(
             f"last: layer is {layer.spec.name}(...), wanted one with time first; last goes inside batch_major"
@@ -145,7 +145,7 @@ def batch_major(layer: Layer) -> Layer:
 
     batch_major(last(layer)) gives [B, n], as last(layer) does.
     """
-    _is_layer("batch_major", "layer", layer)
+    checks.layer("batch_major", "layer", layer)
     has_time = _has_time(layer.spec)
 
     def swap(a: Array | None) -> Array | None:
@@ -221,7 +221,7 @@ def weight_drop(layer: Layer, rate: float, names: tuple[str, ...] = ("w_h",)) ->
     Each entry of the named matrices is zeroed with probability `rate`, the rest scaled by 1 / (1 - rate); nothing
     without a key. The dropped weights take the place of the params, so any cell and method can stand inside.
     """
-    _is_layer("weight_drop", "layer", layer)
+    checks.layer("weight_drop", "layer", layer)
     checks.rate("weight_drop", "rate", rate)
 
     def drop(path: tuple[Any, ...], leaf: Array, key: PRNGKeyArray) -> Array:
@@ -291,9 +291,3 @@ def _has_time(made_by: Spec | None) -> bool:
 def _keys(owner: str, key: PRNGKeyArray | None, n: int) -> Any:
     checks.key(owner, key)
     return (None,) * n if key is None else jax.random.split(key, n)
-
-
-def _is_layer(owner: str, name: str, value: Any) -> None:
-    if not isinstance(value, Layer):
-        hint = "; unroll(cell) makes one" if hasattr(value, "step") else ""
-        raise ValueError(f"{owner}: {name} is a {type(value).__name__}, wanted a Layer{hint}")

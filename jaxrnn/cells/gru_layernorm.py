@@ -62,7 +62,7 @@ def gru_layernorm(n_in: int, n: int, eps: float = 1e-5, *, policy: Policy = Poli
     def normalize_blocks(a: Array) -> Array:
         return jnp.concatenate([normalize(a[..., : 2 * n], eps), normalize(a[..., 2 * n :], eps)], axis=-1)
 
-    def project(params: Params, xs: Array, keys: object = None) -> Array:
+    def project(params: Params, xs: Array, key: object = None) -> Array:
         checks.features("gru_layernorm", xs, params.w_x.shape[0])
         us = normalize_blocks(policy.dot(xs, params.w_x))
         return us * params.gain_x.astype(us.dtype) + params.b.astype(us.dtype)

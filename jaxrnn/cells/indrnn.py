@@ -56,7 +56,7 @@ def indrnn(
     def carry(batch_shape: tuple[int, ...], params: Params | None = None) -> Carry:
         return Carry(jnp.zeros((*batch_shape, n), policy.carry_dtype(params)))
 
-    def project(params: Params, xs: Array, keys: object = None) -> Array:
+    def project(params: Params, xs: Array, key: object = None) -> Array:
         checks.features("indrnn", xs, params.w_x.shape[0])
         return policy.affine(xs, params.w_x, params.b)
 

@@ -33,9 +33,9 @@ def irnn(n_in: int, n: int, scale: float = 1.0, *, policy: Policy = Policy()) ->
             b=jnp.zeros(n, dtype),
         )
 
-    def project(params: Params, xs: Array, keys: object = None) -> Array:
+    def project(params: Params, xs: Array, key: object = None) -> Array:
         checks.features("irnn", xs, params.w_x.shape[0])
-        return rectified.project(params, xs, keys)
+        return rectified.project(params, xs, key)
 
     made_by = spec("irnn", n_in=n_in, n=n, scale=scale, policy=policy)
     return rectified._replace(init=init, project=project, spec=made_by)

@@ -94,7 +94,7 @@ def lstm97(
         cells, gates = jnp.zeros((*batch_shape, n), kept), jnp.zeros((*batch_shape, K), kept)
         return Carry(h=cells, c=cells, i=gates, o=gates)
 
-    def project(params: Params, xs: Array, keys: object = None) -> Array:
+    def project(params: Params, xs: Array, key: object = None) -> Array:
         checks.features("lstm97", xs, params.w_x.shape[0])
         b = params.b
         if b is not None:

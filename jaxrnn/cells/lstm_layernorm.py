@@ -78,7 +78,7 @@ def lstm_layernorm(
         zeros = jnp.zeros((*batch_shape, n), policy.carry_dtype(params))
         return Carry(h=zeros, c=zeros)
 
-    def project(params: Params, xs: Array, keys: object = None) -> Array:
+    def project(params: Params, xs: Array, key: object = None) -> Array:
         checks.features("lstm_layernorm", xs, params.w_x.shape[0])
         us = normalize(policy.dot(xs, params.w_x), eps)
         return us * params.gain_x.astype(us.dtype) + params.b.astype(us.dtype)

@@ -82,7 +82,7 @@ def lstm_projected(
         kept = policy.carry_dtype(params)
         return Carry(h=jnp.zeros((*batch_shape, narrow), kept), c=jnp.zeros((*batch_shape, n), kept))
 
-    def project(params: Params, xs: Array, keys: object = None) -> Array:
+    def project(params: Params, xs: Array, key: object = None) -> Array:
         checks.features("lstm_projected", xs, params.w_x.shape[0])
         return policy.affine(xs, params.w_x, params.b)
 

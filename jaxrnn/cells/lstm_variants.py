@@ -82,7 +82,7 @@ def lstm_variant(n_in: int, n: int, variant: Variant, forget_bias: float = 1.0, 
         zeros = jnp.zeros((*batch_shape, n), policy.carry_dtype(params))
         return CarryWithGates(*[zeros] * 5) if variant == "FGR" else Carry(zeros, zeros)
 
-    def project(params: Params, xs: Array, keys: object = None) -> Array:
+    def project(params: Params, xs: Array, key: object = None) -> Array:
         checks.features("lstm_variant", xs, params.w_x.shape[0])
         return policy.affine(xs, params.w_x, params.b)
 

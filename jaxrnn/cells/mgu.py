@@ -66,7 +66,7 @@ def mgu(
     def carry(batch_shape: tuple[int, ...], params: Params | None = None) -> Carry:
         return Carry(jnp.zeros((*batch_shape, n), policy.carry_dtype(params)))
 
-    def project(params: Params, xs: Array, keys: object = None) -> Array:
+    def project(params: Params, xs: Array, key: object = None) -> Array:
         checks.features("mgu", xs, params.w_x.shape[0])
         return policy.affine(xs, params.w_x, params.b)
 

@@ -76,7 +76,7 @@ def slstm(
         zeros = jnp.zeros((*batch_shape, n), kept)
         return Carry(h=zeros, c=zeros, n=zeros, m=jnp.full_like(zeros, jnp.finfo(kept).min / 2))
 
-    def project(params: Params, xs: Array, keys: object = None) -> Array:
+    def project(params: Params, xs: Array, key: object = None) -> Array:
         checks.features("slstm", xs, params.w_x.shape[0])
         return policy.affine(xs, params.w_x, params.b)
 
