@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxrnn import checks
+from jaxrnn.transposable import transposable
 from jaxrnn.types import Carry, Cell, Gated, Keys, Linear, Params, spec
 
 
@@ -128,21 +129,18 @@ def variational_dropout(cell: Cell, inputs: float = 0.0, recurrent: float = 0.0,
 def clip_gradient(cell: Cell, limit: float) -> Cell:
     """The gradient that flows back through the carry is cut to [-limit, limit] at every step (Graves 2013, sec. 2.1).
 
-    A rule of the backward pass alone: forward-mode derivatives (jvp, hessian) raise.
+    A rule of the backward pass alone: forward-mode derivatives are those of the cell.
     """
     _is_cell("clip_gradient", cell)
     checks.number("clip_gradient", limit=limit)
     if limit <= 0:
         raise ValueError(f"clip_gradient: limit is {limit!r}, wanted a number above 0")
 
-    @jax.custom_vjp
+    def cut(_: object, gradient: Carry) -> Carry:
+        return jax.tree.map(lambda g: jnp.clip(g, -limit, limit).astype(g.dtype), gradient)
+
     def clipped(carry: Carry) -> Carry:
-        return carry
-
-    def backward(_: None, gradient: Carry) -> tuple[Carry]:
-        return (jax.tree.map(lambda g: jnp.clip(g, -limit, limit).astype(g.dtype), gradient),)
-
-    clipped.defvjp(lambda carry: (carry, None), backward)
+        return transposable(lambda _, carry: carry, cut, (), carry, carry)
 
     def step(params: Params, carry: Carry, u: Any) -> tuple[Carry, Array]:
         return cell.step(params, clipped(carry), u)

@@ -4,10 +4,11 @@ method(cell, params, carry, xs, keys, checkpoint) -> (carry, ys), with the cell'
 """
 
 from jaxrnn.methods.associative import associative
+from jaxrnn.methods.fused import fused
 from jaxrnn.methods.scan import scan
 from jaxrnn.types import Cell, Linear
 
-METHODS = {"scan": scan, "associative": associative}
+METHODS = {"scan": scan, "fused": fused, "associative": associative}
 
 
 def serving(cell: Cell) -> list[str]:

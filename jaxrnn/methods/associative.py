@@ -11,7 +11,7 @@ from jaxtyping import Array, PyTree
 
 from jaxrnn.gated import cast_like
 from jaxrnn.linear import advance
-from jaxrnn.methods.chunks import in_chunks
+from jaxrnn.methods.chunks import checkpointed
 from jaxrnn.types import Carry, Cell, Keys, Linear, Params
 
 
@@ -33,7 +33,7 @@ def associative(
         carries = cast_like(linear.unpack(packed), carry)
         return jax.tree.map(lambda c: c[-1], carries), linear.output(params, carries, us)
 
-    return in_chunks(run, params, carry, xs, keys, checkpoint)
+    return checkpointed(run, params, carry, xs, keys, checkpoint)
 
 
 def combine(earlier: tuple[Any, Any], later: tuple[Any, Any]) -> tuple[Any, Any]:

@@ -3,7 +3,7 @@
 import jax
 from jaxtyping import Array, PyTree
 
-from jaxrnn.methods.chunks import in_chunks
+from jaxrnn.methods.chunks import checkpointed
 from jaxrnn.types import Carry, Cell, Keys, Params
 
 
@@ -14,12 +14,12 @@ def scan(
 
     def run(params: Params, carry: Carry, xs: PyTree[Array], keys: Keys | None) -> tuple[Carry, PyTree[Array]]:
         us = cell.project(params, xs, keys)
-        return jax.lax.scan(lambda carry, u: cell.step(params, carry, u), carry, us, unroll=_unroll(us))
+        return jax.lax.scan(lambda carry, u: cell.step(params, carry, u), carry, us, unroll=steps_an_iteration(us))
 
-    return in_chunks(run, params, carry, xs, keys, checkpoint)
+    return checkpointed(run, params, carry, xs, keys, checkpoint)
 
 
-def _unroll(us: PyTree[Array]) -> int:
+def steps_an_iteration(us: PyTree[Array]) -> int:
     """Steps an iteration, a divisor of T. At T = 10, n = 10 on a CPU, 5 halve the time for half a second of
     compilation and 2 save a third for none; longer sequences have enough to do in each iteration.
     """

@@ -1,0 +1,96 @@
+"""Weight gradients as products over the whole sequence, after the loop rather than within it.
+
+Differentiated plainly, a scan adds up the gradient of every weight at every step. Here the step is taken apart
+(equations.py), its derivative gathered (tangents.py), and the loop backwards is left with one multiplication a gate
+and the product that carries the gradient to the step before. All derivative modes work: the derivative is a rule of
+`jax.custom_jvp`, whose linear part brings its transpose (transposable.py).
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, PyTree
+
+from jaxrnn.methods.chunks import checkpointed, even_steps, in_chunks
+from jaxrnn.methods.derivative import Derivative, is_float
+from jaxrnn.methods.equations import Equations
+from jaxrnn.methods.scan import scan, steps_an_iteration
+from jaxrnn.transposable import transposable
+from jaxrnn.types import Carry, Cell, Keys, Params
+
+ROWS = 768  # rows of a chunk, steps times batch: what a chunk reads and writes then stays in the cache
+
+
+def fused(
+    cell: Cell, params: Params, carry: Carry, xs: PyTree[Array], keys: Keys | None, checkpoint: int | str | None
+) -> tuple[Carry, PyTree[Array]]:
+    """Run `cell` along axis 0 of `xs`, a step at a time, with a derivative that does its large products at once."""
+
+    def run(params: Params, carry: Carry, xs: PyTree[Array], keys: Keys | None) -> tuple[Carry, PyTree[Array]]:
+        return recurrence(cell.step, params, carry, cell.project(params, xs, keys))
+
+    T, *batch = jax.tree.leaves(xs)[0].shape[:-1]
+    if jax.export.is_symbolic_dim(T):
+        return scan(cell, params, carry, xs, keys, checkpoint)
+    if checkpoint is None:
+        return in_chunks(run, params, carry, xs, keys, even_steps(T, max(1, ROWS // max(1, math.prod(batch)))))
+    return checkpointed(run, params, carry, xs, keys, checkpoint)
+
+
+def recurrence(
+    step: Callable[..., Any], params: Params, carry: Carry, us: PyTree[Array]
+) -> tuple[Carry, PyTree[Array]]:
+    """lax.scan of the step, differentiated as the module says."""
+    leaves, tree = jax.tree.flatten(us)
+    if leaves[0].shape[0] == 0:
+        return jax.lax.scan(lambda carry, u: step(params, carry, u), carry, us)
+    moment = [jax.ShapeDtypeStruct(u.shape[1:], u.dtype) for u in leaves]
+    equations = Equations(lambda p, c, u: step(p, c, tree.unflatten(u)), params, carry, moment)
+    if not equations.serves:
+        return jax.lax.scan(lambda carry, u: step(params, carry, u), carry, us)
+    outs = jax.eval_shape(step, params, carry, tree.unflatten(moment))
+    weights, small = equations.hoist(params)
+    flat = differentiable_loop(equations)(weights, small, jax.tree.leaves(carry), leaves)
+    n_carry = len(equations.carry_vars)
+    carry_tree, ys_tree = jax.tree.structure(outs[0]), jax.tree.structure(outs[1])
+    return carry_tree.unflatten(flat[:n_carry]), ys_tree.unflatten(flat[n_carry:])
+
+
+def differentiable_loop(equations: Equations) -> Callable[..., list[Array]]:
+    """loop(weights, small, carry, us) -> [*carry, *ys], on lists of arrays."""
+
+    @jax.custom_jvp
+    def loop(weights: Any, small: Any, carry: Any, us: Any) -> list[Array]:
+        return forward(equations, weights, small, carry, us)[0]
+
+    @loop.defjvp
+    def _(primals: Any, tangents: Any) -> Any:
+        weights, small, carry, us = primals
+        derivative = Derivative(equations, weights, small, carry, us)
+        outs, emitted = forward(equations, weights, small, carry, us, derivative)
+        residuals = weights, small, emitted | {"u": derivative.chosen("u", us)}
+        pairs = zip(primals, tangents, strict=True)
+        linear = tuple([t for p, t in zip(*pair, strict=True) if is_float(p)] for pair in pairs)
+        like = [out for out in outs if is_float(out)]
+        made = iter(transposable(derivative.forwards, derivative.backwards, residuals, linear, like))
+        return outs, [next(made) if is_float(out) else np.zeros(out.shape, jax.dtypes.float0) for out in outs]
+
+    return loop
+
+
+def forward(
+    equations: Equations, weights: Any, small: Any, carry: Any, us: Any, derivative: Derivative | None = None
+) -> tuple[list[Array], dict[str, list[Array]]]:
+    """([*carry, *ys], what the derivative needs of every moment)."""
+
+    def body(carry: list[Array], u: list[Array]) -> tuple[list[Array], Any]:
+        outs, vs, squashed = equations.step(weights, small, carry, u)
+        kept = {"carry": carry, "v": vs, "squashed": squashed} if derivative else {}
+        emitted = {kind: derivative.chosen(kind, leaves) for kind, leaves in kept.items()} if derivative else {}
+        return outs[: len(carry)], (outs[len(carry) :], emitted)
+
+    last, (ys, emitted) = jax.lax.scan(body, list(carry), list(us), unroll=steps_an_iteration(us))
+    return [*last, *ys], emitted

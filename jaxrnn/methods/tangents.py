@@ -1,0 +1,300 @@
+"""The derivative of one moment as a short program, to be run forwards or backwards along time.
+
+Most of a cell is elementwise, and the derivative of an elementwise function is a multiplication by an array. So the
+linear equations that JAX derives from a step are gathered into sums of products with such arrays, formed for many
+moments at once; what is left in the loop is one multiplication a gate and the products with the weights. Equations
+that are not elementwise (the means of layer normalisation, the sums of attention) stay as they are.
+"""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import Jaxpr, JaxprEqn, Literal, Var
+from jaxtyping import Array
+
+from jaxrnn.methods.equations import type_of
+
+Name = tuple[str, int]  # (kind, number)
+
+
+class Term(NamedTuple):
+    """Columns `start` to `start + width` of a source, times an array over [K, ...] (None: times one)."""
+
+    source: Name
+    start: int
+    factor: Any
+
+
+class Piece(NamedTuple):
+    """`width` columns of a linear value: the sum of its terms."""
+
+    width: int
+    terms: tuple[Term, ...]
+
+
+Form = list[Piece]
+
+
+class Let(NamedTuple):
+    """A linear value with a name of its own."""
+
+    name: Name
+    pieces: Form
+
+
+class Product(NamedTuple):
+    """Source ("v", k) is a_k weights_k, where a_k is `name` (None: no part of it is linear)."""
+
+    k: int
+    name: Name | None
+
+
+class Other(NamedTuple):
+    """An equation that is not elementwise; `inputs` are names of linear sources or known arrays over [K, ...]."""
+
+    eqn: JaxprEqn
+    inputs: list[tuple[bool, Any]]
+    names: list[Name]
+
+
+class Program(NamedTuple):
+    """In order, what to compute; `outputs` are names (None: zero); `avals` the shape of every source."""
+
+    entries: list[Let | Product | Other]
+    outputs: list[Name | None]
+    out_avals: list[Any]
+    avals: dict[Name, Any]
+
+
+def compose(jaxpr: Jaxpr, constants: Sequence[Array], sources: Sequence[Name], n_products: int) -> Program:
+    """The program of a linear jaxpr whose inputs are `sources` and whose outputs begin with the a_k of the products.
+
+    `constants` have a leading axis of moments that the jaxpr does not know of.
+    """
+    known: dict[Var, Array] = dict(zip(jaxpr.constvars, constants, strict=True))
+    avals: dict[Name, Any] = {name: type_of(v) for name, v in zip(sources, jaxpr.invars, strict=True)}
+    forms: dict[Var, Form] = {v: whole(name, avals[name]) for name, v in zip(sources, jaxpr.invars, strict=True)}
+    products = dict(zip(jaxpr.invars, sources, strict=True))
+    a_vars = jaxpr.outvars[:n_products]
+    entries: list[Let | Product | Other] = []
+    fresh = itertools.count()
+
+    def named(pieces: Form, shape: tuple[int, ...], dtype: Any) -> Name:
+        """A source that stands for the pieces."""
+        if len(pieces) == 1 and len(pieces[0].terms) == 1:
+            source, start, factor = pieces[0].terms[0]
+            if start == 0 and factor is None and avals[source].shape == shape:
+                return source
+        name = ("let", next(fresh))
+        entries.append(Let(name, pieces))
+        avals[name] = jax.ShapeDtypeStruct(shape, dtype)
+        return name
+
+    def whole_of(v: Var) -> Name | None:
+        if not any(piece.terms for piece in forms[v]):
+            return None
+        name = named(forms[v], type_of(v).shape, type_of(v).dtype)
+        forms[v] = whole(name, type_of(v))
+        return name
+
+    def scaled(v: Var, factor: Array, divide: bool = False) -> Form:
+        """Each piece of v times its columns of `factor`; a sum is named first, so that it is formed once."""
+        for i, piece in enumerate(forms[v]):
+            if len(piece.terms) > 1:
+                aval = jax.ShapeDtypeStruct((*type_of(v).shape[:-1], piece.width), type_of(v).dtype)
+                forms[v][i] = whole(named([piece], aval.shape, aval.dtype), aval)[0]
+        offset, out = 0, []
+        for piece in forms[v]:
+            part = _columns(factor, offset, piece.width)
+            part = 1 / part if divide else part
+            out.append(Piece(piece.width, tuple(t._replace(factor=_times(t.factor, part)) for t in piece.terms)))
+            offset += piece.width
+        return out
+
+    def need(v: Var) -> None:
+        """Products are computed when they are first asked for: their operand is ready then."""
+        match products.pop(v, None):
+            case ("v", k):
+                a = a_vars[k]
+                entries.append(Product(k, whole_of(a) if isinstance(a, Var) and a in forms else None))
+
+    for eqn in jaxpr.eqns:
+        linear = [v for v in eqn.invars if isinstance(v, Var) and v in forms]
+        for v in linear:
+            need(v)
+        out = eqn.outvars[0]
+        known_values = [_value(known, v) for v in eqn.invars if not (isinstance(v, Var) and v in forms)]
+        name = eqn.primitive.name
+        if not any(p.terms for v in linear for p in forms[v]):
+            for v in eqn.outvars:
+                forms[v] = [Piece(_width(type_of(v).shape), ())]
+        elif name in ("add", "add_any") and _alike(linear, out):
+            forms[out] = plus(forms[linear[0]], forms[linear[1]] if len(linear) == 2 else [])
+        elif name == "sub" and len(linear) == 2 and _alike(linear, out):
+            forms[out] = plus(forms[linear[0]], negative(forms[linear[1]]))
+        elif name == "neg":
+            forms[out] = negative(forms[linear[0]])
+        elif name in ("mul", "div") and len(linear) == 1 and _stretches(linear[0], out, forms):
+            forms[out] = scaled(linear[0], _ranked(known_values[0], out), divide=name == "div")
+        elif name == "select_n" and len(eqn.invars) == 3 and _alike(linear, out):
+            where = _ranked(known_values[0], out)
+            cases = []
+            for v, chosen in zip(eqn.invars[1:], (~where, where), strict=True):
+                if isinstance(v, Var) and v in forms:
+                    cases.append(scaled(v, chosen.astype(type_of(out).dtype)))
+            forms[out] = plus(*cases) if len(cases) == 2 else cases[0]
+        elif name == "split" and eqn.params["axis"] == type_of(out).ndim - 1:
+            starts = np.cumsum([0, *eqn.params["sizes"][:-1]])
+            for v, start in zip(eqn.outvars, starts, strict=True):
+                forms[v] = columns(forms[linear[0]], int(start), type_of(v).shape[-1])
+        elif name == "slice" and _only_columns(eqn, linear[0]):
+            forms[out] = columns(forms[linear[0]], eqn.params["start_indices"][-1], type_of(out).shape[-1])
+        elif name == "concatenate" and eqn.params["dimension"] == type_of(out).ndim - 1:
+            forms[out] = [
+                piece
+                for v in eqn.invars
+                for piece in (forms[v] if isinstance(v, Var) and v in forms else [Piece(type_of(v).shape[-1], ())])
+            ]
+        elif name == "broadcast_in_dim" and _adds_leading_ones(eqn, linear[0]):
+            forms[out] = [*forms[linear[0]]]
+        else:
+            inputs: list[tuple[bool, Any]] = []
+            for v in eqn.invars:
+                if isinstance(v, Var) and v in forms:
+                    source = whole_of(v)
+                    zero = jnp.zeros(type_of(v).shape, type_of(v).dtype)
+                    inputs.append((True, source) if source is not None else (False, (zero, False)))
+                else:
+                    inputs.append((False, (_value(known, v), isinstance(v, Var) and v in known)))
+            names: list[Name] = [("let", next(fresh)) for _ in eqn.outvars]
+            entries.append(Other(eqn, inputs, names))
+            for v, made in zip(eqn.outvars, names, strict=True):
+                avals[made] = type_of(v)
+                forms[v] = whole(made, type_of(v))
+    for v in [*products]:
+        need(v)
+    outvars = jaxpr.outvars[n_products:]
+    outputs = [whole_of(v) if isinstance(v, Var) and v in forms else None for v in outvars]
+    return Program(entries, outputs, [type_of(v) for v in outvars], avals)
+
+
+def whole(name: Name, aval: Any) -> Form:
+    return [Piece(_width(aval.shape), (Term(name, 0, None),))]
+
+
+def columns(pieces: Form, start: int, width: int) -> Form:
+    """The pieces that stand in these columns."""
+    out, offset = [], 0
+    for piece in pieces:
+        low, high = max(start, offset), min(start + width, offset + piece.width)
+        if low < high:
+            out.append(Piece(high - low, tuple(_cut(term, low - offset, high - low) for term in piece.terms)))
+        offset += piece.width
+    return out
+
+
+def plus(a: Form, b: Form) -> Form:
+    """The sum, cut where either is."""
+    edges = sorted({0, *_edges(a), *_edges(b)})
+    out = []
+    for low, high in itertools.pairwise(edges):
+        terms = [t for form in (a, b) for piece in columns(form, low, high - low) for t in piece.terms]
+        merged: dict[tuple[Name, int], Term] = {}
+        for term in terms:
+            place = term.source, term.start
+            merged[place] = term._replace(factor=_sum(merged[place].factor, term.factor)) if place in merged else term
+        out.append(Piece(high - low, tuple(merged.values())))
+    return out
+
+
+def negative(pieces: Form) -> Form:
+    return [Piece(p.width, tuple(t._replace(factor=_times(t.factor, -1.0)) for t in p.terms)) for p in pieces]
+
+
+def _edges(pieces: Form) -> list[int]:
+    return list(itertools.accumulate(piece.width for piece in pieces))
+
+
+def _cut(term: Term, offset: int, width: int) -> Term:
+    return term._replace(start=term.start + offset, factor=_columns(term.factor, offset, width))
+
+
+def _columns(factor: Any, start: int, width: int) -> Any:
+    if factor is None or np.ndim(factor) == 0 or factor.shape[-1] in (1, width):
+        return factor
+    return factor[..., start : start + width]
+
+
+def _times(a: Any, b: Any) -> Any:
+    return b if a is None else a * b
+
+
+def _sum(a: Any, b: Any) -> Any:
+    return (1.0 if a is None else a) + (1.0 if b is None else b)
+
+
+def _width(shape: tuple[int, ...]) -> int:
+    return shape[-1] if shape else 1
+
+
+def _value(known: dict[Var, Array], v: Var | Literal) -> Any:
+    return v.val if isinstance(v, Literal) else known[v]
+
+
+def _ranked(value: Any, out: Var) -> Any:
+    """A known value, over [K, ...] or a number, so that it stretches over [K, *out]."""
+    if np.ndim(value) == 0:
+        return value if isinstance(value, jax.Array) else np.asarray(value).item()
+    return value.reshape(*value.shape, *[1] * type_of(out).ndim) if value.ndim == 1 else value
+
+
+def _stretches(v: Var, out: Var, forms: Any = None) -> bool:
+    """Whether v has the columns of `out`, and its rows, or one row for them all."""
+    shape, wanted = type_of(v).shape, type_of(out).shape
+    return bool(shape and wanted) and shape[-1] == wanted[-1] and (shape == wanted or set(shape[:-1]) <= {1})
+
+
+def _alike(linear: list[Var], out: Var) -> bool:
+    return all(_stretches(v, out) for v in linear)
+
+
+def _only_columns(eqn: JaxprEqn, v: Var) -> bool:
+    *starts, _ = eqn.params["start_indices"]
+    *limits, _ = eqn.params["limit_indices"]
+    return eqn.params["strides"] is None and not any(starts) and tuple(limits) == type_of(v).shape[:-1]
+
+
+def _adds_leading_ones(eqn: JaxprEqn, v: Var) -> bool:
+    shape, out = type_of(v).shape, type_of(eqn.outvars[0]).shape
+    places = tuple(range(len(out) - len(shape), len(out)))
+    return (
+        bool(shape) and out == (*[1] * (len(out) - len(shape)), *shape) and eqn.params["broadcast_dimensions"] == places
+    )
+
+
+def reduced(array: Array, shape: tuple[int, ...]) -> Array:
+    """The transpose of stretching `shape`: sums over leading axes that it has not, or has as 1."""
+    array = array.sum(tuple(range(array.ndim - len(shape)))) if array.ndim > len(shape) else array
+    axes = tuple(i for i, (have, want) in enumerate(zip(array.shape, shape, strict=True)) if have != want)
+    return array.sum(axes, keepdims=True) if axes else array
+
+
+def factors(program: Program) -> list[Array]:
+    """The arrays over [K, ...] that the program multiplies by, each once."""
+    found: dict[int, Array] = {}
+    for entry in program.entries:
+        match entry:
+            case Let(_, pieces):
+                for piece in pieces:
+                    for term in piece.terms:
+                        if np.ndim(term.factor) > 0 and term.factor is not None:
+                            found[id(term.factor)] = term.factor
+            case Other(_, inputs, _):
+                for is_linear, value in inputs:
+                    if not is_linear and value[1]:
+                        found[id(value[0])] = value[0]
+    return list(found.values())

@@ -1,0 +1,132 @@
+"""The method `fused`: what stands in its loops, what it costs in memory, and wrapped cells under it."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.extend.core import jaxprs_in_params
+from tiny import N_IN, B, N, close, example, loss
+
+from jaxrnn import CELLS, chrono, clip_gradient, learned_carry, lstm, unroll, variational_dropout, zoneout
+from jaxrnn.methods.fused import ROWS
+
+WRAPPED = {
+    **{name: lambda name=name: CELLS[name](N_IN, N) for name in CELLS},
+    "learned_carry": lambda: learned_carry(CELLS["gru"](N_IN, N)),
+    "zoneout": lambda: zoneout(lstm(N_IN, N)),
+    "variational_dropout": lambda: variational_dropout(lstm(N_IN, N), 0.2, 0.3, 0.4),
+    "clip_gradient": lambda: clip_gradient(lstm(N_IN, N), 0.1),
+    "chrono": lambda: chrono(lstm(N_IN, N), 10),
+    "twice": lambda: zoneout(learned_carry(zoneout(CELLS["lstm_diagonal"](N_IN, N)))),
+}
+cells = pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in WRAPPED])
+
+
+def products(jaxpr, in_loop=False, times=1):
+    """(products in the innermost loops as written, multiplications of all products as run)."""
+    written = run = 0
+    for eqn in jaxpr.eqns:
+        if eqn.primitive.name == "dot_general":
+            (contracted, _), _ = eqn.params["dimension_numbers"]
+            written += in_loop
+            run += (
+                times
+                * math.prod(eqn.outvars[0].aval.shape)
+                * math.prod(eqn.invars[0].aval.shape[axis] for axis in contracted)
+            )
+        inner = list(jaxprs_in_params(eqn.params))
+        if eqn.primitive.name == "scan":
+            innermost = not any(e.primitive.name == "scan" for e in every_eqn(inner[0]))
+            w, r = products(inner[0], innermost, times * eqn.params["length"])
+            written, run = written + w, run + r
+        else:
+            for each in inner:
+                w, r = products(each, in_loop, times)
+                written, run = written + w, run + r
+    return written, run
+
+
+def every_eqn(jaxpr):
+    for eqn in jaxpr.eqns:
+        yield eqn
+        for inner in jaxprs_in_params(eqn.params):
+            yield from every_eqn(inner)
+
+
+@cells
+def test_loops_hold_twice_the_steps_products_and_nothing_is_computed_again(name):
+    cell = WRAPPED[name]()
+    layer = unroll(cell, "fused")
+    long, batch = 4 * ROWS // B, B
+    params = jax.eval_shape(layer.init, jax.random.key(0))
+    carry = jax.eval_shape(lambda params: layer.carry((batch,), params), params)
+    xs = jax.ShapeDtypeStruct((long, batch, N_IN), jnp.float64)
+    key = jax.random.key(0)
+    us = jax.eval_shape(lambda params, xs: cell.project(params, xs), params, xs)
+    moment = jax.tree.map(lambda u: jax.ShapeDtypeStruct(u.shape[1:], u.dtype), us)
+    forward = jax.make_jaxpr(lambda *args: layer.apply(*args, key=key))(params, carry, xs)
+    in_step = products(jax.make_jaxpr(cell.step)(params, carry, moment).jaxpr, True)[0]
+    training = jax.make_jaxpr(jax.grad(lambda *args: loss(layer, *args, key=key), (0, 1, 2)))(params, carry, xs)
+    in_loops, run = products(training.jaxpr)
+    assert in_loops == 2 * in_step
+    assert run <= 1.05 * 3 * products(forward.jaxpr)[1]
+
+
+@cells
+def test_wrapped_or_not_it_equals_scan_with_noise(name):
+    cell = WRAPPED[name]()
+    e = example("lstm")
+    params = cell.init(jax.random.key(0))
+    carry = cell.carry((B,), params)
+    key = jax.random.key(3)
+
+    def both(method):
+        layer = unroll(cell, method)
+        f = jax.value_and_grad(lambda p, c, xs: loss(layer, p, c, xs, e.mask, e.reset, key), (0, 1, 2))
+        return jax.jit(f)(params, carry, e.xs)
+
+    close(both("fused"), both("scan"), 1e-10)
+
+
+def test_a_long_sequence_in_chunks_equals_scan():
+    layer, plain = unroll(lstm(N_IN, N), "fused"), unroll(lstm(N_IN, N), "scan")
+    T = ROWS // B * 3 + 1
+    xs = jax.random.normal(jax.random.key(0), (T, B, N_IN))
+    params = layer.init(jax.random.key(1))
+    f, g = (
+        jax.jit(jax.value_and_grad(lambda p, x, la=la: loss(la, p, la.carry((B,)), x), (0, 1))) for la in (layer, plain)
+    )
+    close(f(params, xs), g(params, xs), 1e-10)
+
+
+def test_a_backward_rule_of_the_users_own_is_obeyed():
+    cell = CELLS["elman"](N_IN, N)
+
+    @jax.custom_vjp
+    def doubled(h):
+        return h
+
+    doubled.defvjp(lambda h: (h, None), lambda _, g: (2 * g,))
+    strange = cell._replace(step=lambda p, c, u: cell.step(p, c._replace(h=doubled(c.h)), u))
+    params = cell.init(jax.random.key(0))
+    e = example("elman")
+    f = jax.value_and_grad(lambda p, method: loss(unroll(strange, method), p, e.carry, e.xs))
+    close(f(params, "fused"), f(params, "scan"), 1e-10)
+
+
+@pytest.mark.parametrize("method", ["scan", "fused"])
+def test_checkpoints_bound_memory(method):
+    T, B, n = 32768, 8, 128
+    with jax.enable_x64(False):
+        layer = unroll(lstm(n, n), method, checkpoint="sqrt")
+        params = jax.eval_shape(layer.init, jax.random.key(0))
+        xs = jax.ShapeDtypeStruct((T, B, n), jnp.float32)
+
+        def last(params, xs):
+            return sum(jnp.sum(c**2) for c in layer.apply(params, layer.carry((B,), params), xs)[0])
+
+        compiled = jax.jit(jax.grad(last)).lower(params, xs).compile()
+    memory = compiled.memory_analysis()
+    assert memory is not None
+    assert memory.temp_size_in_bytes <= 64 * 2**20
