@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -26,6 +27,19 @@ def test_the_lines_that_bring_weights_run(tmp_path, monkeypatch):
     exec(code, names)
     assert isinstance(names["module"], torch.nn.GRU)
     assert (tmp_path / "gru.safetensors").is_file()
+
+
+def test_the_nnx_model_trains_and_streams(capsys):
+    pytest.importorskip("flax", reason="the extra `flax` brings Flax")
+    (code,) = [block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "from flax" in block]
+    names = {}
+    with jax.numpy_dtype_promotion("standard"):
+        exec(code, names)
+        whole = names["nnx"].view(names["model"], deterministic=True)
+        whole.rnn.stream(None)
+        ys = whole(names["words"])
+    assert capsys.readouterr().out
+    np.testing.assert_allclose(np.concatenate(names["scores"]), ys, rtol=0, atol=1e-5)
 
 
 def test_the_two_commands_do_all_the_set_up():

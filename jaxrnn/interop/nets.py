@@ -18,12 +18,15 @@ from jaxrnn.cells.gru import Params as GRUParams
 from jaxrnn.cells.gru import gru
 from jaxrnn.cells.lstm import Params as LSTMParams
 from jaxrnn.cells.lstm import Peepholes, lstm
+from jaxrnn.cells.lstm_projected import Params as ProjectedParams
+from jaxrnn.cells.lstm_projected import lstm_projected
 from jaxrnn.interop.order import flipped
 from jaxrnn.policy import Policy, default_float
 from jaxrnn.types import Cell, Layer, Params, Spec
 from jaxrnn.unrolling import unroll
 
-KIND = {"elman": "activation", "lstm": "peepholes", "gru": "form"}  # the option that makes another function of a cell
+# The option that makes another function of a cell.
+KIND = {"elman": "activation", "lstm": "peepholes", "lstm_projected": "peepholes", "gru": "form"}
 WHY = {
     "before": "reset before or after the product are different functions, and no weights turn one into the other",
     "after": "reset before or after the product are different functions, and no weights turn one into the other",
@@ -48,6 +51,11 @@ class One(NamedTuple):
     @property
     def n(self) -> int:
         return dict(self.cell.options)["n"]  # pyright: ignore[reportReturnType]
+
+    @property
+    def n_y(self) -> int:
+        """The width of its ys: n, but for a projection."""
+        return dict(self.cell.options).get("n_proj", self.n)  # pyright: ignore[reportReturnType]
 
     @property
     def kind(self) -> Any:
@@ -124,10 +132,12 @@ def alike(owner: str, framework: str, net: Net) -> One:
     first = net.rows[0][0]
     for k, row in enumerate(net.rows):
         for direction, one in enumerate(row):
-            width = first.n_in if k == 0 else len(net.rows[0]) * first.n
-            came = (one.cell.name, one.kind, one.n_in, one.n, one.dtype, one.reverse, one.ys, len(row))
-            wanted = (first.cell.name, first.kind, width, first.n, first.dtype, direction == 1, "all", len(net.rows[0]))
-            names = ("cell", KIND[first.cell.name], "n_in", "n", "dtype", "reverse", "ys", "number of directions")
+            width = first.n_in if k == 0 else len(net.rows[0]) * first.n_y
+            came = (one.cell.name, one.kind, one.n_in, one.n, one.n_y, one.dtype, one.reverse, one.ys, len(row))
+            sizes = (width, first.n, first.n_y)
+            wanted = (first.cell.name, first.kind, *sizes, first.dtype, direction == 1, "all", len(net.rows[0]))
+            kind = KIND[first.cell.name]
+            names = ("cell", kind, "n_in", "n", "n_proj", "dtype", "reverse", "ys", "number of directions")
             for name, c, w in zip(names, came, wanted, strict=True):
                 if c != w:
                     raise ValueError(f"{owner}: layer {k} has {name} {c}, and {framework} would have {w} there")
@@ -162,7 +172,7 @@ def _one(owner: str, framework: str, spec: Spec, params: Any, served: dict[str, 
 def _plain(owner: str, framework: str, one: One) -> None:
     """Every other option of the cell stands where it changes nothing."""
     defaults = {name: p.default for name, p in inspect.signature(CELLS[one.cell.name]).parameters.items()}
-    read = ("n_in", "n", "policy", "forget_bias", KIND[one.cell.name])
+    read = ("n_in", "n", "n_proj", "policy", "forget_bias", KIND[one.cell.name])
     for name, value in one.cell.options:
         if name not in read and (name not in defaults or value != defaults[name]):
             raise ValueError(f"{owner}: {framework}'s {one.cell.name} has no {name}={value!r}")
@@ -191,6 +201,12 @@ def lstm_of(owner: str, w_x: Any, w_h: Any, b: Any = None, peepholes: Any = None
     cell = lstm(n_in, n, None if peepholes is None else "diagonal", policy=policy_of(owner, w_x))
     p = None if peepholes is None else Peepholes(*map(_array, peepholes))
     return cell, LSTMParams(_array(w_x), _array(w_h), _bias(w_x, b), p)
+
+
+def lstm_projected_of(owner: str, w_x: Any, w_h: Any, w_hr: Any, b: Any = None) -> tuple[Cell, Params]:
+    """The cell with these weights, blocks i, f, g, o, whose h is projected by w_hr [n, n_proj]."""
+    cell = lstm_projected(np.shape(w_x)[0], *np.shape(w_hr), policy=policy_of(owner, w_x))
+    return cell, ProjectedParams(_array(w_x), _array(w_h), _bias(w_x, b), _array(w_hr), None)
 
 
 def gru_of(owner: str, form: Any, w_x: Any, w_h: Any, b: Any = None, b_n: Any = None) -> tuple[Cell, Params]:

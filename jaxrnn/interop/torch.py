@@ -1,7 +1,7 @@
 """PyTorch's nn.RNN, nn.LSTM and nn.GRU: weights [blocks * n, n_in], blocks as here, and two biases a cell.
 
 The two are only ever added, so here they are one, but for b_hh of the GRU's n block, which r weighs: b_n. What goes
-to PyTorch has its bias in b_ih, and zeros in b_hh.
+to PyTorch has its bias in b_ih, and zeros in b_hh. nn.LSTM(proj_size=...) is lstm_projected: weight_hr is w_hr turned.
 """
 
 from typing import Any
@@ -13,19 +13,17 @@ from jaxrnn import layers
 from jaxrnn.interop import nets
 from jaxrnn.types import Cell, Layer, Params
 
-SERVED = {"elman": ("tanh", "relu"), "lstm": (None,), "gru": ("after",)}
+SERVED = {"elman": ("tanh", "relu"), "lstm": (None,), "lstm_projected": (None,), "gru": ("after",)}
 
 
 def from_torch(module: torch.nn.Module) -> tuple[Layer, Params]:
     """(layer, params) of an nn.RNN, nn.LSTM or nn.GRU; batch_major(...) where it has batch_first.
 
     dropout becomes `dropout` between the layers, which acts when `apply` is given a key.
-    Raises ValueError on other modules and on proj_size.
+    Raises ValueError on other modules.
     """
     if not isinstance(module, torch.nn.RNN | torch.nn.LSTM | torch.nn.GRU):
         raise ValueError(f"from_torch: module is a {type(module).__name__}, wanted nn.RNN, nn.LSTM or nn.GRU")
-    if module.proj_size:
-        raise ValueError(f"from_torch: module has proj_size={module.proj_size}, wanted an LSTM without projection")
     directions = ("", "_reverse") if module.bidirectional else ("",)
     rows = [nets.directed([_cell(module, f"_l{k}{d}") for d in directions]) for k in range(module.num_layers)]
     layer, params = nets.stacked(rows, module.dropout)
@@ -38,6 +36,9 @@ def _cell(module: Any, suffix: str) -> tuple[Cell, Params]:
     b_ih, b_hh = biases or (np.zeros(len(w_ih), w_ih.dtype),) * 2
     if isinstance(module, torch.nn.RNN):
         return nets.elman_of("from_torch", w_ih.T, w_hh.T, b_ih + b_hh, module.nonlinearity)
+    if module.proj_size:
+        w_hr = _numpy(getattr(module, "weight_hr" + suffix))
+        return nets.lstm_projected_of("from_torch", w_ih.T, w_hh.T, w_hr.T, b_ih + b_hh)
     if isinstance(module, torch.nn.LSTM):
         return nets.lstm_of("from_torch", w_ih.T, w_hh.T, b_ih + b_hh)
     inner = np.arange(len(b_hh)) >= 2 * module.hidden_size
@@ -47,8 +48,8 @@ def _cell(module: Any, suffix: str) -> tuple[Cell, Params]:
 def to_torch(layer: Layer, params: Params) -> torch.nn.RNN | torch.nn.LSTM | torch.nn.GRU:
     """The nn.RNN, nn.LSTM or nn.GRU, on the CPU, that computes what `layer` does.
 
-    Raises ValueError on what none of them computes: peepholes, other forms of the GRU, other activations, layers of
-    different kinds or sizes, dropout that is not the same between all layers.
+    Raises ValueError on what none of them computes: peepholes, a projection that is no narrower than n, other forms
+    of the GRU, other activations, layers of different kinds or sizes, dropout that is not the same between all layers.
     """
     net = nets.read("to_torch", "PyTorch", layer, params, **SERVED)
     first = nets.alike("to_torch", "PyTorch", net)
@@ -57,9 +58,15 @@ def to_torch(layer: Layer, params: Params) -> torch.nn.RNN | torch.nn.LSTM | tor
         raise ValueError(
             f"to_torch: dropout after the layers is {net.rates}, and PyTorch has one rate between them all"
         )
+    projected = first.cell.name == "lstm_projected"
+    if projected and first.n_y == first.n:
+        raise ValueError(
+            f"to_torch: n_proj is {first.n}, and PyTorch's proj_size is smaller than n, which is {first.n}"
+        )
     options: dict[str, Any] = {"nonlinearity": first.kind} if first.cell.name == "elman" else {}
-    kind = {"elman": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[first.cell.name]
-    module = kind(
+    options |= {"proj_size": first.n_y} if projected else {}
+    kinds = {"elman": torch.nn.RNN, "lstm": torch.nn.LSTM, "lstm_projected": torch.nn.LSTM, "gru": torch.nn.GRU}
+    module = kinds[first.cell.name](
         first.n_in,
         first.n,
         num_layers=len(net.rows),
@@ -84,7 +91,8 @@ def _weights(params: Any) -> dict[str, np.ndarray]:
     if getattr(params, "b_n", None) is not None:
         b_hh[-len(params.b_n) :] = params.b_n
     w_x, w_h, b = (np.array(a) for a in (params.w_x, params.w_h, params.b))
-    return {"weight_ih": w_x.T.copy(), "weight_hh": w_h.T.copy(), "bias_ih": b, "bias_hh": b_hh}
+    weights = {"weight_ih": w_x.T.copy(), "weight_hh": w_h.T.copy(), "bias_ih": b, "bias_hh": b_hh}
+    return weights | ({"weight_hr": np.array(params.w_hr).T.copy()} if hasattr(params, "w_hr") else {})
 
 
 def _numpy(tensor: torch.Tensor) -> np.ndarray:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxrnn import Policy, batch_major, bidirectional, dense, dropout, elman, gru, lstm, stack, unroll
+from jaxrnn import Policy, batch_major, bidirectional, dense, dropout, elman, gru, lstm, lstm_projected, stack, unroll
 
 from .comparing import B, T, close, made, pulled, randomized, refused, same
 
@@ -18,8 +18,10 @@ KINDS = {
     "tanh": lambda *a, **k: torch.nn.RNN(*a, **k),
     "relu": lambda *a, **k: torch.nn.RNN(*a, nonlinearity="relu", **k),
     "lstm": lambda *a, **k: torch.nn.LSTM(*a, **k),
+    "projected": lambda *a, **k: torch.nn.LSTM(*a, proj_size=2, **k),
     "gru": lambda *a, **k: torch.nn.GRU(*a, **k),
 }
+pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
 CASES = [
     {},
     {"bias": False},
@@ -53,21 +55,22 @@ def test_values_and_gradients_are_those_of_torch(kind, case):
     module = KINDS[kind](3, 4, **case)
     layer, params = from_torch(module)
     directions = 2 if module.bidirectional else 1
-    shape = (1 + (kind == "lstm"), module.num_layers * directions, B, 4)
+    n_y = module.proj_size or 4
+    cells, widths = module.num_layers * directions, (n_y, 4) if module.mode == "LSTM" else (n_y,)
     batch = (B, T) if module.batch_first else (T, B)
-    arrays = [np.zeros(s, np.float32) for s in ((*batch, 3), (*batch, directions * 4), shape, shape)]
-    xs, d_ys, states, d_states = randomized(1, arrays)
+    state = [np.zeros((cells, B, width)) for width in widths]
+    xs, d_ys, states, d_states = randomized(
+        1, (np.zeros((*batch, 3)), np.zeros((*batch, directions * n_y)), state, state)
+    )
 
     structure = jax.tree.structure(layer.carry((B,), params))
-    carry, d_carry = (
-        structure.unflatten(s[k, i] for i in range(shape[1]) for k in range(shape[0])) for s in (states, d_states)
-    )
+    carry, d_carry = (structure.unflatten(s[i] for i in range(cells) for s in given) for given in (states, d_states))
     (after, ys), d_params, (d_before, d_xs) = pulled(layer, params, carry, xs, d_ys, d_carry)
-    values, d_weights, (d_theirs, d_their_xs) = theirs(module, xs, list(states), d_ys, list(d_states))
+    values, d_weights, (d_theirs, d_their_xs) = theirs(module, xs, states, d_ys, d_states)
 
     def as_theirs(carry):
         leaves = jax.tree.leaves(carry)
-        return [jnp.stack(leaves[k :: shape[0]]) for k in range(shape[0])]
+        return [jnp.stack(leaves[k :: len(widths)]) for k in range(len(widths))]
 
     close((ys, as_theirs(after)), values, "values")
     close((as_theirs(d_before), d_xs), (d_theirs, d_their_xs), "gradients")
@@ -87,7 +90,7 @@ def test_the_round_trip_is_exact(kind, case):
     ours = from_torch(module)
     there = to_torch(*ours)
     same(from_torch(there), ours)
-    kept = ("input_size", "hidden_size", "num_layers", "bidirectional", "batch_first", "dropout", "mode")
+    kept = ("input_size", "hidden_size", "num_layers", "bidirectional", "batch_first", "dropout", "mode", "proj_size")
     assert [getattr(there, name) for name in kept] == [getattr(module, name) for name in kept]
 
 
@@ -144,6 +147,18 @@ REFUSED = [
         "to_torch: PyTorch's lstm has no peepholes='full', only None: no weights stand in for peepholes",
     ),
     (
+        unroll(lstm_projected(3, 4, 2, "diagonal")),
+        "to_torch: PyTorch's lstm_projected has no peepholes='diagonal', only None: no weights stand in for peepholes",
+    ),
+    (
+        unroll(lstm_projected(3, 4, 4)),
+        "to_torch: n_proj is 4, and PyTorch's proj_size is smaller than n, which is 4",
+    ),
+    (
+        stack(unroll(lstm_projected(3, 4, 2)), unroll(lstm_projected(2, 4, 3))),
+        "to_torch: layer 1 has n_proj 3, and PyTorch would have 2 there",
+    ),
+    (
         unroll(elman(3, 4, "sigmoid")),
         "to_torch: PyTorch's elman has no activation='sigmoid', only 'tanh', 'relu'",
     ),
@@ -180,10 +195,6 @@ def test_what_torch_cannot_compute_is_refused(layer, message):
 @pytest.mark.parametrize(
     ("module", "message"),
     [
-        (
-            lambda: torch.nn.LSTM(3, 4, proj_size=2),
-            "from_torch: module has proj_size=2, wanted an LSTM without projection",
-        ),
         (
             lambda: torch.nn.GRU(3, 4, dtype=torch.bfloat16),
             "from_torch: weights are torch.bfloat16, wanted float32 or float64",
