@@ -53,9 +53,7 @@ def recorded(out: Path | None, task: str, config: Config) -> Iterator[tuple[Path
         "config": dataclasses.asdict(config),
         "seed": config.seed,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "versions": _versions(),
-        "device": _device(),
-        "git": _git(),
+        **provenance(),
     }
     directory = create(out, task)  # only now, with the record at hand: no directory is left without one
     _write(directory, record)
@@ -89,6 +87,11 @@ def digest(params: Any) -> str:
         total.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}\n".encode())
         total.update(array.tobytes())
     return total.hexdigest()
+
+
+def provenance() -> dict[str, Any]:
+    """What a result depends on beside what was asked: versions, device and commit."""
+    return {"versions": _versions(), "device": _device(), "git": _git()}
 
 
 def _write(directory: Path, record: dict[str, Any]) -> None:
