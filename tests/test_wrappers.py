@@ -115,6 +115,16 @@ def test_variational_dropout_drops_the_same_outputs_at_every_step():
     close(jnp.where(ys == 0, 0, layer.apply(params, carry, xs)[1] * 2), ys)
 
 
+def test_variational_dropout_drops_the_same_states_at_every_step():
+    cell = elman(1, 40, "identity")
+    layer = unroll(variational_dropout(cell, recurrent=0.5))
+    params = jax.tree.map(jnp.zeros_like, cell.init(KEY))._replace(w_h=jnp.eye(40))
+    _, ys = layer.apply(params, cell.carry(())._replace(h=jnp.ones(40)), jnp.zeros((T, 1)), key=KEY)
+    kept = np.asarray(ys[0] > 0)
+    assert 0.2 < kept.mean() < 0.8
+    close(ys, np.where(kept, 2.0 ** np.arange(1, T + 1)[:, None], 0))  # with fresh draws few would last T steps
+
+
 def test_weight_drop_zeroes_and_scales_recurrent_weights_alone():
     seen = []
     layer = unroll(lstm(N_IN, N))
