@@ -126,9 +126,9 @@ LAYERS = [
     ),
     Row(
         "initialisers of one's choice",
-        "part",
+        "yes",
         "yynpyn",
-        reason="forget bias, chrono and the identity are arguments; any other start is `cell._replace(init=...)`",
+        "test_wrappers.py::test_a_param_begins_as_it_is_told_gate_by_gate",
     ),
     Row("forget bias", "yes", "nnnpyn", "test_layers.py::test_the_forget_bias_begins_in_f_alone"),
     Row(
