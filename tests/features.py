@@ -106,10 +106,10 @@ LAYERS = [
     Row("bfloat16 products", "yes", "pppppy", "test_layers.py::test_bfloat16_products_agree_with_the_oracle"),
     Row("bfloat16 params as they begin", "yes", "npyyyy", "test_peers_defects.py::test_bfloat16_params_begin"),
     Row(
-        "products with x outside the loop",
+        "one product with x for all steps",
         "yes",
         "nnnnpy",
-        "test_peers_defects.py::test_the_products_with_x_stand_outside_the_loop",
+        "test_peers_defects.py::test_the_products_with_x_are_one_for_all_steps",
     ),
     Row("fused GPU kernel", "no", "nnnnpy", reason=NO_KERNEL),
     Row(
