@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from jaxrnn.truncated import truncate
     from jaxrnn.types import Cell, Gated, Layer, Linear, Spec
     from jaxrnn.unrolling import unroll
-    from jaxrnn.wrappers import chrono, clip_gradient, learned_carry, variational_dropout, zoneout
+    from jaxrnn.wrappers import chrono, clip_gradient, initialize, learned_carry, variational_dropout, zoneout
 
 __all__ = [
     "CELLS",
@@ -80,6 +80,7 @@ __all__ = [
     "gru_layernorm",
     "gru_projected",
     "indrnn",
+    "initialize",
     "irnn",
     "last",
     "learned_carry",

@@ -2,6 +2,7 @@
 every method sees the same; without keys a wrapped cell is evaluated.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -9,8 +10,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxrnn import checks
+from jaxrnn.policy import promote
 from jaxrnn.transposable import transposable
-from jaxrnn.types import Carry, Cell, Gated, Keys, Linear, Params, spec
+from jaxrnn.types import Carry, Cell, Gated, Keys, Linear, Params, Spec, spec
 
 
 class Learned(NamedTuple):
@@ -161,14 +163,59 @@ def chrono(cell: Cell, longest: int) -> Cell:
     article = dict(options).get("form") == "article"  # where z = 1 means new, not old
 
     def init(key: PRNGKeyArray) -> Params:
-        params: Any = cell.init(key)
+        key_cell, key_b = jax.random.split(key)  # fold_in(key, 1) would be the second key that the cell splits from it
+        params: Any = cell.init(key_cell)
         n = params.w_h.shape[0]
-        open_for = jnp.log(jax.random.uniform(jax.random.fold_in(key, 1), (n,), params.b.dtype, 1, longest - 1))
+        open_for = jnp.log(jax.random.uniform(key_b, (n,), params.b.dtype, 1, longest - 1))
         if name == "lstm":
             return params._replace(b=params.b.at[:n].set(-open_for).at[n : 2 * n].set(open_for))
         return params._replace(b=params.b.at[n : 2 * n].set(-open_for if article else open_for))
 
     return cell._replace(init=init, spec=spec("chrono", cell, longest=longest))
+
+
+def initialize(cell: Cell, **initializers: Callable[..., Array]) -> Cell:
+    """The cell with other beginnings: initialize(lstm(3, 4), w_h=jax.nn.initializers.orthogonal()).
+
+    By the name of a param, f(key, shape, dtype) as in jax.nn.initializers. Each gate's block [n_in, n] is drawn apart:
+    orthogonal over the blocks together would leave none so, and variances would count the outputs of all gates. Drawn
+    in float32 at least, then rounded. What the cell computes stays, and so does its spec.
+    Raises ValueError on a name that the params have not, or that holds nothing.
+    """
+    _is_cell("initialize", cell)
+    shapes = jax.eval_shape(cell.init, jax.random.key(0))
+    names = [name for name in getattr(shapes, "_fields", ()) if jax.tree.leaves(getattr(shapes, name))]
+    for name, f in initializers.items():
+        checks.choice("initialize", "param", name, names)
+        if not callable(f):
+            raise ValueError(f"initialize: {name} is {f!r}, wanted f(key, shape, dtype) such as jax.nn.initializers'")
+    n = _width(cell.spec)
+
+    def drawn(f: Callable[..., Array], key: PRNGKeyArray, like: Array) -> Array:
+        *before, width = like.shape
+        blocks = width // n if n and width % n == 0 else 1
+        exact, shape = promote(like.dtype, jnp.float32), (*before, width // blocks)
+        parts = [f(k, shape, exact).astype(like.dtype) for k in jax.random.split(key, blocks)]
+        return jnp.concatenate(parts, axis=-1)
+
+    def init(key: PRNGKeyArray) -> Params:
+        key, *keys = jax.random.split(key, 1 + len(initializers))
+        params: Any = cell.init(key)
+        for (name, f), key_f in zip(initializers.items(), keys, strict=True):
+            leaves, structure = jax.tree.flatten(getattr(params, name))
+            each = zip(jax.random.split(key_f, len(leaves)), leaves, strict=True)
+            params = params._replace(**{name: structure.unflatten(drawn(f, k, leaf) for k, leaf in each)})
+        return params
+
+    return cell._replace(init=init)
+
+
+def _width(made_by: Spec | None) -> int:
+    """The n of a cell, or of the one inside, as far as its spec tells; else 0."""
+    if made_by is None:
+        return 0
+    n = dict(made_by.options).get("n")
+    return n if isinstance(n, int) else max(map(_width, made_by.children), default=0)
 
 
 def _is_cell(owner: str, value: Any) -> None:

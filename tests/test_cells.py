@@ -8,6 +8,7 @@ import pytest
 from tiny import N_IN, B, N, T, close, randomized
 
 from jaxrnn import (
+    Cell,
     gru_layernorm,
     gru_projected,
     indrnn,
@@ -28,6 +29,22 @@ XS = jax.random.normal(jax.random.key(12), (T, B, N_IN))
 def count(cell):
     """How many weights a cell has."""
     return sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(cell.init, KEY)))
+
+
+def test_a_cell_of_your_own_is_its_four_functions():
+    decay = Cell(
+        init=lambda key: jnp.full(N_IN, 0.5),
+        carry=lambda batch_shape, params=None: jnp.ones((*batch_shape, N_IN)),  # no field, no zero
+        project=lambda params, xs, key=None: 2 * xs,
+        step=lambda rate, h, u: (rate * h + u, h),
+    )
+    layer = unroll(decay, reverse=True)
+    where = {"mask": jnp.arange(T)[:, None] < jnp.array([T, 3]), "reset": jnp.arange(T)[:, None] == jnp.array([3, 1])}
+    start = layer.carry((B,))
+    (carry,), ys = oracle.run(
+        lambda p, c, x: ((0.5 * c[0] + 2 * x,), c[0]), (), (start,), XS, **where, start=[1], reverse=True
+    )
+    close(layer.apply(layer.init(KEY), start, XS, **where), (carry, ys))
 
 
 def test_irnn_begins_as_the_identity():

@@ -13,10 +13,12 @@ from tiny import DERIVED, N_IN, B, N, T, close, loss, randomized
 
 from jaxrnn import (
     CELLS,
+    Policy,
     chrono,
     clip_gradient,
     elman,
     gru,
+    initialize,
     learned_carry,
     lstm,
     mingru,
@@ -115,6 +117,16 @@ def test_variational_dropout_drops_the_same_outputs_at_every_step():
     close(jnp.where(ys == 0, 0, layer.apply(params, carry, xs)[1] * 2), ys)
 
 
+def test_variational_dropout_drops_the_same_states_at_every_step():
+    cell = elman(1, 40, "identity")
+    layer = unroll(variational_dropout(cell, recurrent=0.5))
+    params = jax.tree.map(jnp.zeros_like, cell.init(KEY))._replace(w_h=jnp.eye(40))
+    _, ys = layer.apply(params, cell.carry(())._replace(h=jnp.ones(40)), jnp.zeros((T, 1)), key=KEY)
+    kept = np.asarray(ys[0] > 0)
+    assert 0.2 < kept.mean() < 0.8
+    close(ys, np.where(kept, 2.0 ** np.arange(1, T + 1)[:, None], 0))  # with fresh draws few would last T steps
+
+
 def test_weight_drop_zeroes_and_scales_recurrent_weights_alone():
     seen = []
     layer = unroll(lstm(N_IN, N))
@@ -148,7 +160,47 @@ def test_chrono_opens_the_gates_for_1_to_longest_steps(name):
         close(b[:200], -b[200:400], 0)
 
 
+def test_a_param_begins_as_it_is_told_gate_by_gate():
+    """Glorot's limit is that of one gate's [n_in, n], not of [n_in, 4n]; all else begins as it did."""
+    asked, keys = [], set()
+
+    def f(key, shape, dtype):
+        asked.append(shape)
+        keys.add(bytes(np.asarray(jax.random.key_data(key))))
+        return jax.random.uniform(key, shape, dtype)
+
+    cell = lstm(N_IN, N, "diagonal", policy=Policy(param=jnp.bfloat16))
+    other = initialize(cell, w_x=f, peepholes=jax.nn.initializers.constant(0.5))
+    before, after = cell.init(KEY), other.init(KEY)
+    assert asked == [(N_IN, N)] * 4
+    assert jax.tree.map(lambda a: (a.shape, a.dtype), after) == jax.tree.map(lambda a: (a.shape, a.dtype), before)
+    close(after.peepholes, jax.tree.map(lambda a: jnp.full_like(a, 0.5), before.peepholes), 0)
+    close(after.b, before.b, 0)
+    assert len(keys) == 4
+    assert other.spec == cell.spec
+
+
+@pytest.mark.parametrize("param", [jnp.bfloat16, jnp.float32])
+def test_orthogonal_of_jax_is_so_for_every_gate(param):
+    cell = initialize(gru(N_IN, N, policy=Policy(param=param)), w_h=jax.nn.initializers.orthogonal())
+    w_h = cell.init(KEY).w_h
+    blocks = np.split(np.asarray(w_h, np.float64), 3, axis=1)
+    close([block @ block.T for block in blocks], [np.eye(N)] * 3, 4 * float(jnp.finfo(param).eps))
+
+
 MISTAKES = [
+    (
+        lambda: initialize(gru(3, 4), w_hh=jax.nn.initializers.zeros),
+        "initialize has no param 'w_hh'; it has w_x, w_h, b, b_n",
+    ),
+    (
+        lambda: initialize(lstm(3, 4), peepholes=jax.nn.initializers.zeros),
+        "initialize has no param 'peepholes'; it has w_x, w_h, b",
+    ),
+    (
+        lambda: initialize(gru(3, 4), b=0),
+        "initialize: b is 0, wanted f(key, shape, dtype) such as jax.nn.initializers'",
+    ),
     (lambda: zoneout(unroll(lstm(3, 4))), "zoneout: cell is a Layer, wanted a Cell such as lstm(n_in, n)"),
     (lambda: zoneout(CELLS["lru"](3, 4)), "zoneout: the cell's carry has re, im, wanted h among them"),
     (lambda: zoneout(lstm(3, 4), h=1), "zoneout: h is 1, wanted a number in [0, 1)"),
