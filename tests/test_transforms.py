@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import pytest
 from tiny import N_IN, B, N, close, example
 
-from jaxrnn import CELLS, bidirectional, dense, last, length_mask, lstm, stack, unroll
+from jaxrnn import CELLS, bidirectional, dense, gru, last, learned_carry, length_mask, lstm, stack, unroll
 
 LAYERS = {
     **{name: lambda name=name: unroll(CELLS[name](N_IN, N)) for name in CELLS},
@@ -22,16 +22,15 @@ LAYERS = {
 @pytest.mark.parametrize("name", LAYERS)
 def test_an_export_with_symbolic_time_and_batch_equals_the_layer(name):
     layer = LAYERS[name]()
-    leaves, structure = jax.tree.flatten(layer.init(jax.random.key(0)))
+    params = layer.init(jax.random.key(0))
 
-    def f(leaves, xs, lengths, reset):
-        params = structure.unflatten(leaves)
+    def f(params, xs, lengths, reset):
         mask = length_mask(lengths, xs.shape[0])
-        return layer.apply(params, layer.carry(xs.shape[1:-1], params), xs, mask=mask, reset=reset)[1]
+        return layer.apply(params, layer.carry(xs.shape[1:-1], params), xs, mask=mask, reset=reset)
 
     t, b = jax.export.symbolic_shape("T, B")
     exported = jax.export.export(jax.jit(f))(
-        jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), leaves),
+        jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), params),
         jax.ShapeDtypeStruct((t, b, N_IN), jnp.float64),
         jax.ShapeDtypeStruct((b,), jnp.int64),
         jax.ShapeDtypeStruct((t, b), jnp.bool_),
@@ -39,7 +38,25 @@ def test_an_export_with_symbolic_time_and_batch_equals_the_layer(name):
     again = jax.export.deserialize(exported.serialize())
     e = example("elman")
     lengths = jnp.array([4, 0])
-    close(again.call(leaves, e.xs, lengths, e.reset), jax.jit(f)(leaves, e.xs, lengths, e.reset))
+    close(again.call(params, e.xs, lengths, e.reset), jax.jit(f)(params, e.xs, lengths, e.reset))
+
+
+def test_a_fresh_process_that_has_jax_and_jaxrnn_reads_an_export(tmp_path):
+    layer = bidirectional(unroll(learned_carry(gru(N_IN, N))), unroll(lstm(N_IN, N), reverse=True))
+    params = layer.init(jax.random.key(0))
+    arguments = params, layer.carry((B,), params), example("elman").xs
+    (tmp_path / "exported").write_bytes(jax.export.export(jax.jit(layer.apply))(*arguments).serialize())
+    code = """
+import sys, jax, jaxrnn
+exported = jax.export.deserialize(bytearray(open(sys.argv[1], "rb").read()))
+arguments, _ = exported.in_tree.unflatten([jax.numpy.ones(a.shape, a.dtype) for a in exported.in_avals])
+carry, ys = exported.call(*arguments)
+print(jax.tree.structure(carry), float(ys.sum()))
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / "exported")]
+    told = subprocess.check_output(command, env=os.environ | {"JAX_ENABLE_X64": "1"}, text=True)
+    carry, ys = layer.apply(*jax.tree.map(jnp.ones_like, arguments))
+    assert told.split("\n")[0] == f"{jax.tree.structure(carry)} {float(ys.sum())}"
 
 
 def test_a_fresh_carry_can_be_donated():
