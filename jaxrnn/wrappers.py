@@ -129,7 +129,7 @@ def variational_dropout(cell: Cell, inputs: float = 0.0, recurrent: float = 0.0,
 def clip_gradient(cell: Cell, limit: float) -> Cell:
     """The gradient that flows back through the carry is cut to [-limit, limit] at every step (Graves 2013, sec. 2.1).
 
-    A rule of the backward pass alone: forward-mode derivatives (jvp, hessian) raise.
+    A rule of the backward pass alone: forward-mode derivatives (jvp) raise, and `hessian` is that of the cut gradient.
     """
     _is_cell("clip_gradient", cell)
     checks.number("clip_gradient", limit=limit)

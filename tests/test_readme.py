@@ -5,6 +5,7 @@ from pathlib import Path
 
 import jax
 import pytest
+import transformations
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
@@ -31,3 +32,7 @@ def test_the_lines_that_bring_weights_run(tmp_path, monkeypatch):
 def test_the_two_commands_do_all_the_set_up():
     assert 'pip install -e ".[cli]" && jaxrnn train text\n' in README
     assert 'pip install -e ".[test]" && pytest\n' in README
+
+
+def test_the_table_of_transformations_is_the_one_the_checks_make():
+    assert transformations.with_table(README) == README, "python tests/transformations.py writes it"
