@@ -4,6 +4,8 @@ They are loaded at first use, so that `jaxrnn --help` need not wait a second for
 """
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -126,8 +128,7 @@ _HOMES = (
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        for home in _HOMES:
-            module = importlib.import_module(f"jaxrnn.{home}")
+        for module in _homes():
             if hasattr(module, name):
                 return getattr(module, name)
     raise AttributeError(f"module 'jaxrnn' has no attribute {name!r}")
@@ -135,3 +136,13 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return __all__
+
+
+def _homes() -> list[ModuleType]:
+    return [importlib.import_module(f"jaxrnn.{home}") for home in _HOMES]
+
+
+# An exported function is read by jax.export alone, which must then know the classes of params and carries by name
+# (exporting.py). Whoever reads one has jax, and beside it our modules take no time.
+if "jax" in sys.modules:
+    _homes()

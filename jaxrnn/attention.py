@@ -24,6 +24,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from jaxrnn import checks, initializers
+from jaxrnn.exporting import exportable
 from jaxrnn.masks import choose, zeroed
 from jaxrnn.policy import Policy, promote
 from jaxrnn.types import Carry, Cell, Keys, Memory, spec
@@ -210,3 +211,6 @@ def _join(a: Array, b: Array) -> Array:
 
 def _is_attended(value: object) -> bool:
     return isinstance(value, Attended)
+
+
+exportable(__name__)

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxrnn import checks
+from jaxrnn.exporting import exportable
 from jaxrnn.masks import length_mask, zeroed
 from jaxrnn.policy import promote
 
@@ -208,3 +209,6 @@ def _mask(owner: str, name: str, lengths: Array | None, shape: tuple[int, ...]) 
     if lengths.shape != shape[1:]:
         raise ValueError(f"{owner}: {name} is {checks.describe(lengths)}, wanted {list(shape[1:])}, one a sequence")
     return length_mask(lengths, shape[0])
+
+
+exportable(__name__)

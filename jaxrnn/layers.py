@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from jaxrnn import checks, initializers
+from jaxrnn.exporting import exportable
 from jaxrnn.masks import zeroed
 from jaxrnn.policy import Policy, promote
 from jaxrnn.types import Carry, Layer, Params, Spec, spec
@@ -291,3 +292,6 @@ def _has_time(made_by: Spec | None) -> bool:
 def _keys(owner: str, key: PRNGKeyArray | None, n: int) -> Any:
     checks.key(owner, key)
     return (None,) * n if key is None else jax.random.split(key, n)
+
+
+exportable(__name__)

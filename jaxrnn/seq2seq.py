@@ -22,6 +22,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from jaxrnn import checks
 from jaxrnn.attention import bind, has_attention
+from jaxrnn.exporting import exportable
 from jaxrnn.policy import promote
 from jaxrnn.types import Carry, Layer, Params
 
@@ -238,3 +239,6 @@ def _door(owner: str, decoder: Layer, starts: Array, length: int, stop: int) -> 
     checks.forward(owner, "decoder", decoder)
     _ids(owner, starts)
     checks.size(owner, at_least=0, length=length, stop=stop)
+
+
+exportable(__name__)

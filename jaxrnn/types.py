@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
+from jaxrnn.exporting import exportable
+
 Params = PyTree[Array]
 Carry = PyTree[Array]
 
@@ -102,3 +104,6 @@ class Layer(NamedTuple):
     carry: Callable[..., Carry]
     apply: Callable[..., tuple[Carry, Array]]
     spec: Spec | None = None
+
+
+exportable(__name__)

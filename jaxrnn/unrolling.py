@@ -51,8 +51,10 @@ def unroll(
     @jax.jit
     def run(params: Params, carry: Carry, inputs: Inputs, key: PRNGKeyArray | None) -> tuple[Carry, Array]:
         params, carry = _vary_alike(params, carry, inputs)
-        keys = _split(key, inputs.xs.shape[0])
-        carry, ys = chosen(guarded, params, carry, _backwards(inputs) if reverse else inputs, keys, checkpoint)
+        # scan alone need not count the steps
+        serve = METHODS["scan"] if jax.export.is_symbolic_dim(inputs.xs.shape[0]) else chosen
+        inputs = _backwards(inputs) if reverse else inputs
+        carry, ys = serve(guarded, params, carry, inputs, _split(key, inputs.xs.shape[0]), checkpoint)
         return carry, flip(ys) if reverse else ys
 
     @functools.cache

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxrnn import checks
+from jaxrnn.exporting import exportable
 from jaxrnn.policy import promote
 from jaxrnn.transposable import transposable
 from jaxrnn.types import Carry, Cell, Gated, Keys, Linear, Params, Spec, spec
@@ -250,3 +251,6 @@ def _scaled(x: Array, kept: Array, rate: float) -> Array:
 
 def _dropped(xs: Float[Array, "T *batch n"], rate: float, key: PRNGKeyArray) -> Float[Array, "T *batch n"]:
     return _scaled(xs, jax.random.bernoulli(key, 1 - rate, xs.shape[1:]), rate) if rate else xs
+
+
+exportable(__name__)

@@ -1,27 +1,17 @@
-"""The laws: what holds for every cell and every method."""
+"""The laws: what holds for every cell and every method. Those about JAX's transformations are in transformations.py.
+
+A law on parts of a batch or of its time leaves noise out, which is drawn for the whole.
+"""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.flatten_util import ravel_pytree
-from jax.test_util import check_grads
 from oracle import ORACLES, STARTS, run
-from tiny import DERIVED, N_IN, B, N, T, applied, close, example, loss, loss_and_grads
+from tiny import N_IN, QUIET, TESTED, B, N, T, applied, cells, cells_and_methods, close, example, loss_and_grads
 
 from jaxrnn import CELLS, Policy, length_mask, unroll
-from jaxrnn.methods import serving
 
-# All of a cell's laws run in one worker, where they share what was compiled for it.
-cells = pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in CELLS])
-cells_and_methods = pytest.mark.parametrize(
-    ("name", "method"),
-    [
-        pytest.param(name, method, marks=pytest.mark.xdist_group(name), id=f"{name}-{method}")
-        for name, make in CELLS.items()
-        for method in serving(make(N_IN, N))
-    ],
-)
 directions = pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 
 REAL = jnp.ones((T, B), bool)
@@ -39,7 +29,7 @@ def one_by_one(name, method, carry, times):
     return carry, jnp.concatenate(ys)
 
 
-@cells_and_methods
+@cells_and_methods(CELLS)
 @directions
 def test_equals_the_oracle(name, method, reverse):
     e = example(name)
@@ -48,7 +38,7 @@ def test_equals_the_oracle(name, method, reverse):
     close(applied(name, method, reverse)(*e.arguments), (type(e.carry)(*carry), ys))
 
 
-@cells_and_methods
+@cells_and_methods(CELLS)
 @pytest.mark.parametrize("batch", [(), (2, 3)], ids=["no batch", "two batch axes"])
 def test_any_batch_rank_equals_the_oracle(name, method, batch):
     e = example(name, batch)
@@ -57,48 +47,14 @@ def test_any_batch_rank_equals_the_oracle(name, method, batch):
     close(applied(name, method)(*e.arguments), (type(e.carry)(*carry), ys))
 
 
-@pytest.mark.thorough
-@cells
-def test_scan_has_right_derivatives_of_both_modes_and_orders(name):
-    e = example(name)
-    layer = unroll(e.cell, "scan")
-    flat, unravel = ravel_pytree(e.arguments[:3])  # one vector: thirty small compilations fewer
-    f = jax.jit(lambda flat: loss(layer, *unravel(flat), mask=e.mask, reset=e.reset))
-    check_grads(f, (flat,), order=2, modes=("fwd", "rev"), atol=1e-6, rtol=1e-6, eps=1e-5)
-
-
-@cells_and_methods
-@pytest.mark.parametrize(("checkpoint", "reverse"), [(3, False), ("sqrt", True)], ids=["forward-3", "reverse-sqrt"])
-def test_every_method_in_chunks_equals_scan_in_value_and_gradient(name, method, checkpoint, reverse):
-    e = example(name)
-    got = loss_and_grads(name, method, reverse, checkpoint)(*e.arguments)
-    close(got, loss_and_grads(name, "scan", reverse)(*e.arguments), DERIVED)
-
-
-@cells_and_methods
-def test_batch_equals_vmap(name, method):
-    e = example(name)
-    one = jax.jit(jax.vmap(applied(name, method), (None, 0, 1, 1, 1), (0, 1)))
-    close(one(*e.arguments), applied(name, method)(*e.arguments))
-
-
-@cells_and_methods
-def test_an_ensemble_of_params_equals_its_members(name, method):
-    e = example(name)
-    many = jax.tree.map(lambda a: jnp.stack([a, a / 2]), e.params)
-    together = jax.jit(jax.vmap(applied(name, method), (0, None, None, None, None)))(many, *e.arguments[1:])
-    alone = [applied(name, method)(jax.tree.map(lambda a: a[k], many), *e.arguments[1:]) for k in range(2)]
-    close(together, jax.tree.map(lambda *a: jnp.stack(a), *alone))
-
-
-@cells_and_methods
+@cells_and_methods(QUIET)
 def test_a_sequence_equals_its_single_steps(name, method):
     e = example(name)
     whole = applied(name, method)(e.params, e.carry, e.xs, REAL, NEVER)
     close(one_by_one(name, method, e.carry, range(T)), whole)
 
 
-@cells_and_methods
+@cells_and_methods(QUIET)
 def test_a_sequence_may_be_cut_where_masks_and_resets_are(name, method):
     e = example(name)
     f = applied(name, method)
@@ -109,7 +65,7 @@ def test_a_sequence_may_be_cut_where_masks_and_resets_are(name, method):
     close((carry, jnp.concatenate(ys)), f(*e.arguments))
 
 
-@cells_and_methods
+@cells_and_methods(QUIET)
 @directions
 def test_a_padded_sequence_equals_the_shorter_one(name, method, reverse):
     e = example(name)
@@ -121,7 +77,7 @@ def test_a_padded_sequence_equals_the_shorter_one(name, method, reverse):
     assert not ys[3:].any()
 
 
-@cells_and_methods
+@cells_and_methods(QUIET)
 def test_a_reset_starts_afresh(name, method):
     e = example(name)
     reset = NEVER.at[2].set(True)
@@ -130,7 +86,7 @@ def test_a_reset_starts_afresh(name, method):
     close(ys[:2], one_by_one(name, method, e.carry, range(2))[1])
 
 
-@cells_and_methods
+@cells_and_methods(TESTED)
 @directions
 def test_nan_in_padding_reaches_neither_loss_nor_gradients(name, method, reverse):
     e = example(name)
@@ -139,7 +95,7 @@ def test_nan_in_padding_reaches_neither_loss_nor_gradients(name, method, reverse
     close(*(f(e.params, e.carry, xs, e.mask, e.reset) for xs in (dirty, clean)))
 
 
-@cells_and_methods
+@cells_and_methods(TESTED)
 def test_length_0_gives_the_carry_back(name, method):
     e = example(name)
     mask = length_mask(jnp.array([0, T]), T)
@@ -148,7 +104,7 @@ def test_length_0_gives_the_carry_back(name, method):
     assert not ys[:, 0].any()
 
 
-@cells_and_methods
+@cells_and_methods(TESTED)
 def test_no_steps_at_all_give_the_carry_back_with_its_gradient(name, method):
     e = example(name)
     none = e.params, e.carry, e.xs[:0], e.mask[:0], e.reset[:0]
@@ -160,22 +116,22 @@ def test_no_steps_at_all_give_the_carry_back_with_its_gradient(name, method):
     assert all(leaf.any() for leaf in jax.tree.leaves(dcarry))
 
 
-@cells_and_methods
+@cells_and_methods(TESTED)
 @pytest.mark.parametrize("policy", [Policy(), Policy(compute=jnp.bfloat16), Policy(param=jnp.bfloat16)], ids=str)
 def test_the_carry_keeps_its_shape_and_dtype(name, method, policy):
     with jax.enable_x64(False):
-        layer = unroll(CELLS[name](N_IN, N, policy=policy), method)
+        layer = unroll(TESTED[name](N_IN, N, policy=policy), method)
         params = layer.init(jax.random.key(0))
         before = layer.carry((B,), params)
         xs = jax.ShapeDtypeStruct((T, B, N_IN), jnp.float32)
-        f = jax.eval_shape(lambda xs: layer.apply(params, before, xs, reset=NEVER), xs)
-        after, ys = f
+        key = example(name).key
+        after, ys = jax.eval_shape(lambda xs: layer.apply(params, before, xs, key=key, reset=NEVER), xs)
     assert jax.eval_shape(lambda: before) == after
     assert {a.dtype for a in jax.tree.leaves(after)} == {jnp.dtype(jnp.float32)}
     assert ys.dtype == (policy.compute or jnp.float32)
 
 
-@cells_and_methods
+@cells_and_methods(TESTED)
 @pytest.mark.parametrize("outer", [lambda f: f, jax.jit], ids=["eager", "jit"])
 def test_the_second_call_does_not_trace_again(name, method, outer):
     e = example(name)
@@ -194,11 +150,11 @@ def test_the_second_call_does_not_trace_again(name, method, outer):
     assert len(traced) == first
 
 
-@cells
+@cells(TESTED)
 def test_the_default_dtype_follows_jax(name):
     for x64, wanted in ((False, jnp.float32), (True, jnp.float64)):
         with jax.enable_x64(x64):
-            layer = unroll(CELLS[name](N_IN, N))
+            layer = unroll(TESTED[name](N_IN, N))
             params = jax.eval_shape(layer.init, jax.random.key(0))
             xs = jax.ShapeDtypeStruct((T, B, N_IN), jnp.float32)
             carry, ys = jax.eval_shape(lambda p, x, layer=layer: layer.apply(p, layer.carry((B,)), x), params, xs)

@@ -153,27 +153,44 @@ def test_the_spec_is_named_and_hashable(name):
 # Layers made of layers
 
 
-def stacked(p, c, xs, mask, reset):
+def stacked(p, c, xs, mask=None, reset=None):
     first, hs = oracle.run(ORACLES["lstm"], p[0], c[0], xs, mask, reset)
     second, ys = oracle.run(ORACLES["gru"], p[1], c[1], hs, mask, reset)
     return (first, second), ys
 
 
-def added(p, c, xs, mask, reset):
+def added(p, c, xs, mask=None, reset=None):
     carry, ys = oracle.run(ORACLES["gru"], p, c, xs, mask, reset)
-    return carry, np.where(mask[..., None], xs, 0) + ys
+    return carry, (xs if mask is None else np.where(mask[..., None], xs, 0)) + ys
+
+
+def backwards(p, c, xs, mask=None, reset=None):
+    return oracle.run(ORACLES["gru"], p, c, xs, mask, reset, reverse=True)
 
 
 def both_ways(p, c, xs, mask=None, reset=None):
     forward, ys_f = oracle.run(ORACLES["lstm"], p[0], c[0], xs, mask, reset)
-    backward, ys_b = oracle.run(ORACLES["gru"], p[1], c[1], xs, mask, reset, reverse=True)
+    backward, ys_b = backwards(p[1], c[1], xs, mask, reset)
     return (forward, backward), np.concatenate([ys_f, ys_b], axis=-1)
 
 
+def both_ways_twice(p, c, xs, mask=None, reset=None):
+    first, hs = both_ways(p[0], c[0], xs, mask, reset)
+    second, ys = both_ways(p[1], c[1], hs, mask, reset)
+    return (first, second), ys
+
+
+BACKWARD = unroll(gru(N_IN, N), reverse=True)
+BOTH = bidirectional(unroll(lstm(N_IN, N)), BACKWARD)
 COMPOSED = {
     "stack": (stack(unroll(lstm(N_IN, N)), unroll(gru(N, N))), stacked),
     "residual": (residual(unroll(gru(N_IN, N_IN))), added),
-    "bidirectional": (bidirectional(unroll(lstm(N_IN, N)), unroll(gru(N_IN, N), reverse=True)), both_ways),
+    "reverse": (BACKWARD, backwards),
+    "bidirectional": (BOTH, both_ways),
+    "stack of bidirectional": (
+        stack(BOTH, bidirectional(unroll(lstm(2 * N, N)), unroll(gru(2 * N, N), reverse=True))),
+        both_ways_twice,
+    ),
 }
 
 
@@ -186,16 +203,62 @@ def test_mask_and_reset_reach_every_part(name):
     close((jax.tree.leaves(after), ys), (jax.tree.leaves(wanted), ys_wanted))
 
 
-def test_bidirectional_reads_a_padded_sequence_as_it_reads_it_alone():
-    lengths = (T, 3, 0)
-    layer, expected = COMPOSED["bidirectional"]
-    params, carry = arguments_of(layer, (3,))
-    xs = drawn(jax.ShapeDtypeStruct((T, 3, N_IN), jnp.float64), seed=1)
-    after, ys = layer.apply(params, carry, xs, mask=length_mask(jnp.array(lengths), T))
-    params, carry, xs, after, ys = jax.tree.map(np.asarray, (params, carry, xs, after, ys))
-    for k, length in enumerate(lengths):
-        wanted = expected(params, jax.tree.map(lambda a: a[k], carry), xs[:length, k])
-        close(([a[k] for a in jax.tree.leaves(after)], ys[:length, k]), (jax.tree.leaves(wanted[0]), wanted[1]))
+SEQUENCES = [  # (real steps, resets): what lies on the two sides of a boundary is real, or neither is
+    ("111111", "001010"),
+    ("000000", "101000"),
+    ("111000", "010010"),
+    ("110110", "100010"),
+    ("101101", "000100"),
+    ("001111", "010001"),
+]
+
+
+def piece_by_piece(name, params, carry, xs, mask, reset):
+    """One sequence: its real steps, split at its resets, each piece run alone by NumPy; (the leaves of carry, ys)."""
+    expected = COMPOSED[name][1]
+
+    def reads_backwards(path):
+        return name == "reverse" or ".backward" in jax.tree_util.keystr(path)
+
+    real = np.flatnonzero(mask)
+    pieces = np.split(real, [k for k, t in enumerate(real) if k > 0 and reset[t]])
+    # The piece that begins with the carry given, and the one that ends with the carry returned: forward, backward.
+    where_given = {False: None if reset[real[:1]].any() else 0, True: len(pieces) - 1}
+    where_done = {False: len(pieces) - 1, True: 0}
+    ends, ys = [], np.zeros((len(xs), 0))
+    for k, times in enumerate(pieces):
+        given = jax.tree.map_with_path(lambda path, c: c * (k == where_given[reads_backwards(path)]), carry)
+        end, piece = expected(params, given, xs[times])
+        ends.append(jax.tree.leaves(end))
+        ys = ys if ys.size else np.zeros((len(xs), piece.shape[-1]))
+        ys[times] = piece
+    paths = [path for path, _ in jax.tree.leaves_with_path(carry)]
+    return [ends[where_done[reads_backwards(path)]][i] for i, path in enumerate(paths)], ys
+
+
+@pytest.mark.parametrize("name", COMPOSED)
+@pytest.mark.parametrize("batch", [(), (B,), (2, 3)], ids=["no batch", "batch", "two batch axes"])
+def test_a_batch_equals_each_sequence_alone_cut_and_split(name, batch):
+    layer = COMPOSED[name][0]
+    mask, reset = (
+        np.array([[c == "1" for c in sequence[k]] for sequence in SEQUENCES[: int(np.prod(batch))]]) for k in range(2)
+    )
+    mask, reset = (np.moveaxis(a.reshape(*batch, -1), -1, 0) for a in (mask, reset))
+    params, carry = arguments_of(layer, batch)
+    xs = drawn(jax.ShapeDtypeStruct((*mask.shape, N_IN), jnp.float64), seed=1)
+    xs = jnp.where(mask[..., None], xs, jnp.nan)
+    where = {"mask": jnp.asarray(mask), "reset": jnp.asarray(reset)}
+    after, ys = layer.apply(params, carry, xs, **where)
+    latest = last(layer).apply(params, carry, xs, **where)[1]
+    params, before, xs, after, ys, latest = jax.tree.map(np.asarray, (params, carry, xs, after, ys, latest))
+    for k in np.ndindex(*batch):
+        at = (slice(None), *k)
+        wanted = piece_by_piece(name, params, jax.tree.map(lambda a: a[k], before), xs[at], mask[at], reset[at])
+        close(([a[k] for a in jax.tree.leaves(after)], ys[at]), wanted)
+        close(latest[k], ys[at][np.flatnonzero(mask[at])[-1]] if mask[at].any() else np.zeros_like(latest[k]), 0)
+    if batch:
+        turned = batch_major(layer).apply(params, carry, swap(xs), **jax.tree.map(swap, where))
+        close(turned, (after, swap(ys)))
 
 
 def test_residual_of_dropout_at_evaluation_doubles():

@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+import transformations
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
@@ -45,3 +46,7 @@ def test_the_nnx_model_trains_and_streams(capsys):
 def test_the_two_commands_do_all_the_set_up():
     assert 'pip install -e ".[cli]" && jaxrnn train text\n' in README
     assert 'pip install -e ".[test]" && pytest\n' in README
+
+
+def test_the_table_of_transformations_is_the_one_the_checks_make():
+    assert transformations.with_table(README) == README, "python tests/transformations.py writes it"

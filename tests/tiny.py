@@ -1,18 +1,49 @@
-"""The small example each law is tried on, a row of CELLS each, and the few functions compiled for it."""
+"""The small example each law is tried on, a row of TESTED each, and the few functions compiled for it."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import jaxrnn
+from jaxrnn import clip_gradient, gru, learned_carry, lstm, mingru, variational_dropout, zoneout
+from jaxrnn.methods import serving
 
 T, B, N_IN, N = 5, 2, 3, 4
 EXACT = 1e-12  # float64, sums of a few dozen terms
 DERIVED = 1e-10  # float64, derivatives
+
+WRAPPED: dict[str, Callable[..., jaxrnn.Cell]] = {
+    "learned_carry": lambda *sizes, **options: learned_carry(lstm(*sizes, **options)),
+    "learned_carry_linear": lambda *sizes, **options: learned_carry(mingru(*sizes, **options)),
+    "clip_gradient": lambda *sizes, **options: clip_gradient(gru(*sizes, **options), 0.1),
+    "zoneout": lambda *sizes, **options: zoneout(lstm(*sizes, **options), h=0.3, c=0.5),  # evaluated
+    "zoneout_noise": lambda *sizes, **options: zoneout(lstm(*sizes, **options), h=0.3, c=0.5),
+    "dropout_noise": lambda *sizes, **options: variational_dropout(gru(*sizes, **options), 0.2, 0.3, 0.4),
+}
+TESTED = {**jaxrnn.CELLS, **WRAPPED}
+NOISY = {"zoneout_noise", "dropout_noise"}  # a key for all the batch and all its steps: no part stands alone
+QUIET = [name for name in TESTED if name not in NOISY]
+
+
+def pairs_of(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Every (cell, method) there is."""
+    return [(name, method) for name in names for method in serving(TESTED[name](N_IN, N))]
+
+
+def cells(names: Iterable[str]) -> pytest.MarkDecorator:
+    """A test for each cell. All of a cell's run in one worker, where they share what was compiled for it."""
+    return pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in names])
+
+
+def cells_and_methods(names: Iterable[str]) -> pytest.MarkDecorator:
+    """A test for each cell and each method that serves it."""
+    rows = [pytest.param(*pair, marks=pytest.mark.xdist_group(pair[0]), id="-".join(pair)) for pair in pairs_of(names)]
+    return pytest.mark.parametrize(("name", "method"), rows)
 
 
 class Example(NamedTuple):
@@ -22,6 +53,11 @@ class Example(NamedTuple):
     xs: jax.Array
     mask: jax.Array
     reset: jax.Array
+    key: jax.Array | None
+
+    @property
+    def where(self) -> dict[str, Any]:
+        return {"mask": self.mask, "reset": self.reset, "key": self.key}
 
     @property
     def arguments(self):
@@ -30,9 +66,9 @@ class Example(NamedTuple):
 
 @functools.cache
 def example(name: str, batch: tuple[int, ...] = (B,)) -> Example:
-    """A cell of CELLS with random params (none left at zero), carry and xs, and a mask and resets that meet."""
-    cell = jaxrnn.CELLS[name](N_IN, N)
-    keys = jax.random.split(jax.random.key(7), 5)
+    """A cell of TESTED with random params (none left at zero), carry and xs, and a mask and resets that meet."""
+    cell = TESTED[name](N_IN, N)
+    keys = jax.random.split(jax.random.key(7), 6)
     params = randomized(keys[0], cell.init(keys[0]))
     carry = randomized(keys[1], cell.carry(batch))
     if "n" in carry._fields:  # an sLSTM's normaliser, which no step leaves below 1
@@ -40,21 +76,25 @@ def example(name: str, batch: tuple[int, ...] = (B,)) -> Example:
     xs = jax.random.normal(keys[2], (T, *batch, N_IN))
     mask = jax.random.bernoulli(keys[3], 0.7, (T, *batch))
     reset = jax.random.bernoulli(keys[4], 0.4, (T, *batch))
-    return Example(cell, params, carry, xs, mask, reset)
+    return Example(cell, params, carry, xs, mask, reset, keys[5] if name in NOISY else None)
 
 
 @functools.cache
 def applied(name: str, method: str, reverse: bool = False) -> Callable[..., Any]:
     """f(params, carry, xs, mask, reset) -> (carry, ys), compiled once for all the laws that need it."""
-    layer = jaxrnn.unroll(example(name).cell, method, reverse)
-    return jax.jit(lambda params, carry, xs, mask, reset: layer.apply(params, carry, xs, mask=mask, reset=reset))
+    e = example(name)
+    layer = jaxrnn.unroll(e.cell, method, reverse)
+    return jax.jit(
+        lambda params, carry, xs, mask, reset: layer.apply(params, carry, xs, mask=mask, reset=reset, key=e.key)
+    )
 
 
 @functools.cache
 def loss_and_grads(name: str, method: str, reverse: bool = False, checkpoint: Any = None) -> Callable[..., Any]:
     """f(params, carry, xs, mask, reset) -> (loss, its gradients for params, carry and xs), compiled once."""
-    layer = jaxrnn.unroll(example(name).cell, method, reverse, checkpoint)
-    return jax.jit(jax.value_and_grad(functools.partial(loss, layer), (0, 1, 2)))
+    e = example(name)
+    layer = jaxrnn.unroll(e.cell, method, reverse, checkpoint)
+    return jax.jit(jax.value_and_grad(functools.partial(loss, layer, key=e.key), (0, 1, 2)))
 
 
 def loss(layer, params, carry, xs, mask=None, reset=None, key=None):

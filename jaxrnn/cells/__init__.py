@@ -20,6 +20,7 @@ from jaxrnn.cells.mingru import mingru
 from jaxrnn.cells.minlstm import minlstm
 from jaxrnn.cells.rglru import rglru
 from jaxrnn.cells.slstm import slstm
+from jaxrnn.exporting import exportable
 from jaxrnn.types import Cell
 
 CELLS: dict[str, Callable[..., Cell]] = {
@@ -75,3 +76,5 @@ __all__ = [
     "rglru",
     "slstm",
 ]
+
+exportable(__name__)
