@@ -131,9 +131,7 @@ def clip_gradient(cell: Cell, limit: float) -> Cell:
     A rule of the backward pass alone: forward-mode derivatives (jvp, hessian) raise.
     """
     _is_cell("clip_gradient", cell)
-    checks.number("clip_gradient", limit=limit)
-    if limit <= 0:
-        raise ValueError(f"clip_gradient: limit is {limit!r}, wanted a number above 0")
+    checks.positive("clip_gradient", limit=limit)
 
     @jax.custom_vjp
     def clipped(carry: Carry) -> Carry:
