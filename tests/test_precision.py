@@ -13,10 +13,10 @@ from tiny import N_IN, B, N, T, applied, close, example, loss_and_grads, weighed
 from jaxrnn import CELLS, Policy, unroll
 from jaxrnn.methods import serving
 
-# One rounding to 8 bits a step, of what stands in a leaf; the errors that are met are at most 0.22 of it.
-BFLOAT16 = T * 2.0**-8
-# XLA's float32 tanh and logistic are right to a few units in the last place of 24 bits: eight a step.
-FLOAT32 = T * 2.0**-21
+# One rounding to 8 bits a step, as often up as down; the errors that are met are at most half of it.
+BFLOAT16 = T**0.5 * 2.0**-8
+# XLA's float32 tanh and logistic are right to a few units in the last place of 24 bits: sixteen a step.
+FLOAT32 = T**0.5 * 2.0**-20
 
 POLICIES = {
     "float32": (Policy(param=jnp.float32), FLOAT32),
