@@ -115,7 +115,7 @@ def bind(params: T, memory: Float[Array, "S *batch n_memory"], mask: Bool[Array,
     cell is there.
     """
     checks.floats("bind", "memory", memory, 2, "[S, *batch, n_memory]")
-    checks.steps("bind", "mask", mask, memory.shape[:-1])
+    checks.steps("bind", "mask", mask, memory.shape[:-1], of="memory")
     if not has_attention(params):
         raise ValueError(f"bind: params is {checks.short(params)}, wanted those of a layer with attend(cell, ...)")
 

@@ -15,29 +15,7 @@ import numpy as np
 
 from jaxrnn.policy import Policy
 from jaxrnn.types import Layer, Spec
-
-
-class _Words(str):
-    """A text whose repr is itself, so that it stands unquoted inside the repr of a tuple."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return str(self)
-
-
-def describe(value: Any) -> str:
-    """`float32[50, 8, 12]` for an array, else the value itself."""
-    if hasattr(value, "shape") and hasattr(value, "dtype"):
-        return _Words(f"{value.dtype}{list(value.shape)}")
-    return _Words(repr(value))
-
-
-def short(value: Any) -> str:
-    """The value or pytree in at most two hundred characters."""
-    text = repr(jax.tree.map(describe, value))
-    return text if len(text) <= 200 else text[:197] + "..."
-
+from jaxrnn.words import describe, short
 
 # -- what constructors are given
 
@@ -46,20 +24,28 @@ def size(owner: str, at_least: int = 1, **sizes: Any) -> None:
     """Each size is a whole number of at least 1, or of another least."""
     for name, value in sizes.items():
         if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < at_least:
-            raise ValueError(f"{owner}: {name} is {value!r}, wanted a whole number of at least {at_least}")
+            raise ValueError(f"{owner}: {name} is {short(value)}, wanted a whole number of at least {at_least}")
 
 
 def number(owner: str, **values: Any) -> None:
     """Each value is a finite real number."""
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
-            raise ValueError(f"{owner}: {name} is {value!r}, wanted a number")
+            raise ValueError(f"{owner}: {name} is {short(value)}, wanted a number")
+
+
+def positive(owner: str, **values: Any) -> None:
+    """Each value is a finite number above 0."""
+    number(owner, **values)
+    for name, value in values.items():
+        if value <= 0:
+            raise ValueError(f"{owner}: {name} is {value!r}, wanted a number above 0")
 
 
 def rate(owner: str, name: str, value: Any) -> None:
     """A probability below 1."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= float(value) < 1:
-        raise ValueError(f"{owner}: {name} is {value!r}, wanted a number in [0, 1)")
+        raise ValueError(f"{owner}: {name} is {short(value)}, wanted a number in [0, 1)")
 
 
 def flag(owner: str, **values: Any) -> None:
@@ -79,12 +65,12 @@ def choice(owner: str, noun: str, value: Any, choices: Iterable[str | None]) -> 
     else:
         near = []
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"{owner} has no {noun} {value!r}; it has {', '.join(map(str, choices))}{hint}")
+    raise ValueError(f"{owner} has no {noun} {short(value)}; it has {', '.join(map(str, choices))}{hint}")
 
 
 def policy(owner: str, value: Any) -> None:
     if not isinstance(value, Policy):
-        raise ValueError(f"{owner}: policy is {value!r}, wanted a Policy such as Policy(compute=jnp.bfloat16)")
+        raise ValueError(f"{owner}: policy is {short(value)}, wanted a Policy such as Policy(compute=jnp.bfloat16)")
 
 
 # -- what functions are given
@@ -94,7 +80,7 @@ def batch_shape(owner: str, value: Any) -> tuple[int, ...]:
     """A tuple of sizes, () for a single sequence."""
     if isinstance(value, (tuple, list)) and all(is_size(n) for n in value):
         return tuple(value)
-    raise ValueError(f"{owner}: batch_shape is {value!r}, wanted a tuple such as (8,), or () for one sequence")
+    raise ValueError(f"{owner}: batch_shape is {short(value)}, wanted a tuple such as (8,), or () for one sequence")
 
 
 def is_size(n: Any) -> bool:
@@ -111,6 +97,18 @@ def array(owner: str, name: str, value: Any, rank: int, layout: str) -> None:
     if len(value.shape) < rank:
         axes = "1 axis" if len(value.shape) == 1 else f"{len(value.shape)} axes"
         raise ValueError(f"{owner}: {name} has {axes}, wanted {layout} ({name}: {describe(value)})")
+
+
+def arrays(owner: str, **trees: Any) -> None:
+    """Params and carry have arrays alone for leaves: what else there is jit would refuse in words of its own."""
+    for name, tree in trees.items():
+        if not all(map(_is_array, jax.tree.leaves(tree))):
+            way_out = "layer.init(key) makes them" if name == "params" else "layer.carry(batch_shape, params) makes one"
+            raise ValueError(f"{owner}: {name} is {short(tree)}, wanted arrays; {way_out}")
+
+
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "shape") and getattr(getattr(value, "dtype", None), "kind", "O") not in "OSU"
 
 
 def floats(owner: str, name: str, value: Any, rank: int, layout: str) -> None:
@@ -136,11 +134,11 @@ def features(owner: str, xs: Any, expected: int) -> None:
         raise ValueError(f"{owner}: x has {xs.shape[-1]} features, weights expect {expected} (x: {describe(xs)})")
 
 
-def steps(owner: str, name: str, value: Any, shape: tuple[int, ...]) -> None:
-    """A mask or reset is None or bool [T, *batch]."""
+def steps(owner: str, name: str, value: Any, shape: tuple[int, ...], of: str = "x") -> None:
+    """A mask or reset is None or bool [T, *batch], as the array named `of` has them."""
     if value is None:
         return
-    wanted = f"bool{list(shape)}, one a step and sequence as in x"
+    wanted = f"bool{list(shape)}, one a step and sequence as in {of}"
     dtype = getattr(value, "dtype", None)
     if dtype != jnp.bool_:
         lengths = name == "mask" and dtype is not None and jnp.issubdtype(dtype, jnp.integer)

@@ -67,6 +67,7 @@ def generate(
         raise ValueError(f"generate: prompt is {checks.describe(prompt)}, wanted at least one id to begin with")
     checks.size("generate", at_least=0, length=length)
     _options("generate", key, temperature, top_k, top_p)
+    checks.arrays("generate", params=params, carry=carry)
     return _write(layer, params, carry, jnp.asarray(prompt), int(length), key, temperature, top_k, top_p)
 
 
@@ -114,7 +115,7 @@ def _options(owner: str, key: object, temperature: float, top_k: int | None, top
     if top_k is not None:
         checks.size(owner, top_k=top_k)
     if top_p is not None and (isinstance(top_p, bool) or not isinstance(top_p, numbers.Real) or not 0 < top_p <= 1):
-        raise ValueError(f"{owner}: top_p is {top_p!r}, wanted a number in (0, 1], or None")
+        raise ValueError(f"{owner}: top_p is {checks.short(top_p)}, wanted a number in (0, 1], or None")
     if temperature != 0 and key is None:
         raise ValueError(f"{owner}: key is None, wanted jax.random.key(seed); only temperature=0 needs none")
     checks.key(owner, key)

@@ -174,10 +174,11 @@ def dense(n_in: int, n: int, *, policy: Policy = Policy()) -> Layer:
         return Dense(initializers.uniform(key, (n_in, n), n_in, dtype), jnp.zeros(n, dtype))
 
     def f(params: Dense, xs: Array, key: PRNGKeyArray | None) -> Array:
-        checks.features("dense", xs, params.w.shape[0])
         return policy.affine(xs, params.w, params.b)
 
-    return _timeless(init, f, 1, spec("dense", n_in=n_in, n=n, policy=policy))
+    return _timeless(
+        init, lambda xs: checks.features("dense", xs, n_in), f, 1, spec("dense", n_in=n_in, n=n, policy=policy)
+    )
 
 
 def embed(vocab: int, n: int, *, policy: Policy = Policy()) -> Layer:
@@ -192,11 +193,16 @@ def embed(vocab: int, n: int, *, policy: Policy = Policy()) -> Layer:
         return Embedding(jax.random.normal(key, (vocab, n), policy.param_dtype))
 
     def f(params: Embedding, xs: Int[Array, "T *batch"], key: PRNGKeyArray | None) -> Array:
-        checks.whole("embed", "x", xs, "[T, *batch]")
         rows = params.w.at[xs].get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
         return policy.output(rows)
 
-    return _timeless(init, f, 0, spec("embed", vocab=vocab, n=n, policy=policy))
+    return _timeless(
+        init,
+        lambda xs: checks.whole("embed", "x", xs, "[T, *batch]"),
+        f,
+        0,
+        spec("embed", vocab=vocab, n=n, policy=policy),
+    )
 
 
 def dropout(rate: float) -> Layer:
@@ -207,13 +213,15 @@ def dropout(rate: float) -> Layer:
     checks.rate("dropout", "rate", rate)
 
     def f(params: tuple[()], xs: Array, key: PRNGKeyArray | None) -> Array:
-        checks.floats("dropout", "x", xs, 2, "[T, *batch, n]")
         if key is None or rate == 0:
             return xs
         kept = jax.random.bernoulli(key, 1 - rate, xs.shape)
         return jnp.where(kept, xs / (1 - rate), jnp.zeros((), xs.dtype))
 
-    return _timeless(lambda key: (), f, 1, spec("dropout", rate=rate))
+    def door(xs: Array) -> None:
+        checks.floats("dropout", "x", xs, 2, "[T, *batch, n]")
+
+    return _timeless(lambda key: (), door, f, 1, spec("dropout", rate=rate))
 
 
 def weight_drop(layer: Layer, rate: float, names: tuple[str, ...] = ("w_h",)) -> Layer:
@@ -224,9 +232,13 @@ def weight_drop(layer: Layer, rate: float, names: tuple[str, ...] = ("w_h",)) ->
     """
     checks.layer("weight_drop", "layer", layer)
     checks.rate("weight_drop", "rate", rate)
+    there = {_name(path): None for path, _ in jax.tree.leaves_with_path(jax.eval_shape(layer.init, jax.random.key(0)))}
+    if not isinstance(names, tuple) or not names or not all(isinstance(n, str) and n in there for n in names):
+        has = ", ".join(filter(None, there))
+        raise ValueError(f"weight_drop: names is {checks.short(names)}, wanted a tuple of names among {has}")
 
     def drop(path: tuple[Any, ...], leaf: Array, key: PRNGKeyArray) -> Array:
-        if getattr(path[-1], "name", None) not in names:
+        if _name(path) not in names:
             return leaf
         kept = jax.random.bernoulli(key, 1 - rate, leaf.shape)
         return jnp.where(kept, leaf / (1 - rate), jnp.zeros((), leaf.dtype))
@@ -243,8 +255,13 @@ def weight_drop(layer: Layer, rate: float, names: tuple[str, ...] = ("w_h",)) ->
     return layer._replace(apply=apply, spec=spec("weight_drop", layer, rate=rate, names=names))
 
 
-def _timeless(init: Callable[..., Params], f: Callable[..., Array], features: int, made_by: Spec) -> Layer:
-    """A layer without a carry: ys = f(params, xs, key), zero where masked. xs has `features` axes past the batch."""
+def _timeless(
+    init: Callable[..., Params], door: Callable[[Array], None], f: Callable[..., Array], features: int, made_by: Spec
+) -> Layer:
+    """A layer without a carry: ys = f(params, xs, key), zero where masked. xs has `features` axes past the batch.
+
+    `door` refuses other xs, before a mask is compared with them.
+    """
     name = made_by.name
     layout = "[T, *batch, n_in]" if features else "[T, *batch]"
 
@@ -258,10 +275,13 @@ def _timeless(init: Callable[..., Params], f: Callable[..., Array], features: in
 
     def carry(batch_shape: tuple[int, ...], params: Params | None = None) -> tuple[()]:
         checks.batch_shape(name, batch_shape)
+        if params is not None:
+            checks.like(name, "params", params, wanted_params(), "layer.init(key) makes them")
         return ()
 
     def apply(params: Params, carry: Carry, xs: Array, *, key=None, mask=None, reset=None) -> tuple[Carry, Array]:
         checks.array(name, "x", xs, 1 + features, layout)
+        door(xs)
         checks.like(name, "params", params, wanted_params(), "layer.init(key) makes them")
         checks.like(name, "carry", carry, (), "layer.carry(batch_shape) makes one")
         batch = xs.shape[: xs.ndim - features]
@@ -271,6 +291,11 @@ def _timeless(init: Callable[..., Params], f: Callable[..., Array], features: in
         return (), zeroed(f(params, zeroed(xs, mask), key), mask)
 
     return Layer(checked_init, carry, apply, made_by)
+
+
+def _name(path: tuple[Any, ...]) -> str | None:
+    """The field of a params tuple that holds a leaf."""
+    return getattr(path[-1], "name", None) if path else None
 
 
 def _directions(made_by: Spec | None) -> set[bool]:

@@ -15,11 +15,16 @@ def length_mask(lengths: Int[Array, "*batch"], T: int) -> Bool[Array, "T *batch"
     Raises ValueError when lengths are not whole numbers or T is negative.
     """
     if not checks.is_size(T):
-        raise ValueError(f"length_mask: T is {T!r}, wanted a whole number of at least 0")
-    if not hasattr(lengths, "dtype") and not isinstance(lengths, (int, list, tuple)):
-        raise ValueError(f"length_mask: lengths is {lengths!r}, wanted whole numbers [*batch]")
-    lengths = jnp.asarray(lengths)
+        raise ValueError(f"length_mask: T is {checks.short(T)}, wanted a whole number of at least 0")
+    if not hasattr(lengths, "dtype"):
+        try:
+            lengths = jnp.asarray(lengths if isinstance(lengths, (int, list, tuple)) else None)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"length_mask: lengths is {checks.short(lengths)}, wanted whole numbers [*batch]"
+            ) from None
     checks.whole("length_mask", "lengths", lengths, "[*batch]")
+    lengths = jnp.asarray(lengths)
     times = jnp.arange(T).reshape(T, *(1,) * lengths.ndim)
     return times < lengths.astype(times.dtype)
 

@@ -9,6 +9,8 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array
 
+from jaxrnn.words import short
+
 
 def default_float() -> np.dtype:
     """JAX's own default: float32, or float64 under jax_enable_x64."""
@@ -46,12 +48,13 @@ class Policy:
             if given is None:
                 continue
             try:
-                dtype = jnp.dtype(given)
+                # An array would pass for its dtype.
+                dtype = None if isinstance(given, jax.Array | np.ndarray | np.generic) else jnp.dtype(given)
             except TypeError:
                 dtype = None
             if dtype is None or not jnp.issubdtype(dtype, jnp.floating):
                 raise ValueError(
-                    f"Policy: {field.name} is {given!r}, wanted a floating dtype such as jnp.bfloat16, or None"
+                    f"Policy: {field.name} is {short(given)}, wanted a floating dtype such as jnp.bfloat16, or None"
                 )
             if jax.dtypes.canonicalize_dtype(dtype) != dtype:
                 raise ValueError(

@@ -63,7 +63,11 @@ def encode(
     the encoder's last; without it the decoder starts as it would alone. `mask` says which places are real.
     Raises ValueError when neither is there, as the decoder would know nothing of the source.
     """
+    checks.layer("encode", "encoder", encoder)
+    checks.layer("encode", "decoder", decoder)
     checks.parts("encode", "params", params, 2)
+    if bridge is not None and not callable(bridge):
+        raise ValueError(f"encode: bridge is {checks.short(bridge)}, wanted a function from carry to carry, or None")
     attentive = has_attention(params[1])
     if bridge is None and not attentive:
         raise ValueError("encode: the decoder hears nothing of the source, wanted attend(cell, ...) in it or a bridge")
@@ -87,10 +91,10 @@ def teacher_forcing(
     checks.forward("teacher_forcing", "decoder", decoder)
     _ids("teacher_forcing", starts)
     checks.array("teacher_forcing", "targets", targets, 1, "[T, *batch]")
+    checks.whole("teacher_forcing", "targets", targets, "[T, *batch]")
     if targets.shape[1:] != starts.shape:
-        raise ValueError(
-            f"teacher_forcing: starts is {checks.describe(starts)}, wanted {list(targets.shape[1:])}, one a sequence"
-        )
+        wanted = f"{list(targets.shape[1:])}, one a sequence of targets, {checks.describe(targets)}"
+        raise ValueError(f"teacher_forcing: starts is {checks.describe(starts)}, wanted {wanted}")
     read = jnp.concatenate([starts.astype(targets.dtype)[None], targets])[:-1]
     return decoder.apply(params, carry, read, mask=mask, key=key)[1]
 
@@ -99,7 +103,7 @@ def greedy_search(
     decoder: Layer, params: Params, carry: Carry, starts: Int[Array, "*batch"], length: int, stop: int
 ) -> Written:
     """The likeliest id at every step, at most `length` of them. Raises ValueError on arguments that do not fit."""
-    _door("greedy_search", decoder, starts, length, stop)
+    _door("greedy_search", decoder, params, carry, starts, length, stop)
     return _greedy_search(decoder, params, carry, jnp.asarray(starts), int(length), int(stop))
 
 
@@ -119,7 +123,7 @@ def beam_search(
     longer ones. It ranks within the beam too, where the finished stay and compete. A width of 1 is `greedy_search`,
     one of vocab^length an exhaustive search. Raises ValueError on arguments that do not fit.
     """
-    _door("beam_search", decoder, starts, length, stop)
+    _door("beam_search", decoder, params, carry, starts, length, stop)
     checks.size("beam_search", width=width)
     checks.number("beam_search", penalty=penalty)
     return _beam_search(decoder, params, carry, jnp.asarray(starts), int(length), int(stop), int(width), float(penalty))
@@ -227,7 +231,10 @@ def _take(leaf: Array, place: Int[Array, "width *batch"]) -> Array:
 def _batch(sources: Array) -> tuple[int, ...]:
     """Of ids [S, *batch] or features [S, *batch, n]."""
     checks.array("encode", "sources", sources, 1, "[S, *batch, ...]")
-    return sources.shape[1:] if jnp.issubdtype(sources.dtype, jnp.integer) else sources.shape[1:-1]
+    if jnp.issubdtype(sources.dtype, jnp.integer):
+        return sources.shape[1:]
+    checks.floats("encode", "sources", sources, 2, "[S, *batch, n]")
+    return sources.shape[1:-1]
 
 
 def _ids(owner: str, starts: Array) -> None:
@@ -235,8 +242,9 @@ def _ids(owner: str, starts: Array) -> None:
     checks.whole(owner, "starts", starts, "[*batch]")
 
 
-def _door(owner: str, decoder: Layer, starts: Array, length: int, stop: int) -> None:
+def _door(owner: str, decoder: Layer, params: Params, carry: Carry, starts: Array, length: int, stop: int) -> None:
     checks.forward(owner, "decoder", decoder)
+    checks.arrays(owner, params=params, carry=carry)
     _ids(owner, starts)
     checks.size(owner, at_least=0, length=length, stop=stop)
 

@@ -47,6 +47,7 @@ def truncate(layer: Layer, every: int) -> Layer:
 
     def apply(params: Params, carry: Carry, xs: Array, *, key=None, mask=None, reset=None) -> tuple[Carry, Array]:
         checks.array("truncate", "x", xs, 1, "[T, *batch, ...]")
+        checks.arrays("truncate", params=params, carry=carry)
         checks.key("truncate", key)
         for name, where in (("mask", mask), ("reset", reset)):
             checks.steps("truncate", name, where, xs.shape[: getattr(where, "ndim", 2)])

@@ -40,9 +40,10 @@ def unroll(
     name = cell.spec.name if cell.spec else "cell"
     checks.choice(name, "method", method, ["auto", *serving(cell)])
     checks.flag(name, reverse=reverse)
-    if isinstance(checkpoint, str) and checkpoint != "sqrt":
-        raise ValueError(f"{name}: checkpoint is {checkpoint!r}, wanted a number of steps, 'sqrt' or None")
-    if checkpoint is not None and checkpoint != "sqrt":
+    if isinstance(checkpoint, str):
+        if checkpoint != "sqrt":
+            raise ValueError(f"{name}: checkpoint is {checkpoint!r}, wanted a number of steps, 'sqrt' or None")
+    elif checkpoint is not None:
         checks.size(name, checkpoint=checkpoint)
     guarded = _guard(cell)
     chosen = METHODS[auto(cell) if method == "auto" else method]

@@ -135,9 +135,7 @@ def clip_gradient(cell: Cell, limit: float) -> Cell:
     A rule of the backward pass alone: forward-mode derivatives are those of the cell.
     """
     _is_cell("clip_gradient", cell)
-    checks.number("clip_gradient", limit=limit)
-    if limit <= 0:
-        raise ValueError(f"clip_gradient: limit is {limit!r}, wanted a number above 0")
+    checks.positive("clip_gradient", limit=limit)
 
     def cut(_: object, gradient: Carry) -> Carry:
         return jax.tree.map(lambda g: jnp.clip(g, -limit, limit).astype(g.dtype), gradient)

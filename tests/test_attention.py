@@ -206,7 +206,7 @@ MISTAKES = [
     ),
     (
         lambda: bind(prepared("dot")[1], MEMORY, MASK),
-        "bind: mask is bool[5, 2], wanted bool[6, 2], one a step and sequence as in x",
+        "bind: mask is bool[5, 2], wanted bool[6, 2], one a step and sequence as in memory",
     ),
     (
         lambda: bind((XS,), MEMORY),

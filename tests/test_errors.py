@@ -28,6 +28,7 @@ from jaxrnn import (
     lstm,
     residual,
     stack,
+    truncate,
     unroll,
 )
 
@@ -347,6 +348,20 @@ MISTAKES = [
     (
         lambda a: bidirectional(last(LSTM), BACKWARD).apply((a.lstm, a.lstm), (a.c, a.c), a.xs),
         "bidirectional: the layers give float64[2, 4] and float64[5, 2, 4], wanted the same shape but for the features",
+    ),
+    (
+        lambda a: DENSE.apply(a.dense, (), a.ids, mask=a.mask),
+        "dense: x is int64[5, 2], wanted floating point; "
+        "x.astype(jnp.float32) converts, embed(...) turns whole numbers into vectors",
+    ),
+    (
+        lambda a: DENSE.carry((B,), a.embed),
+        "dense: params is Embedding(w=float64[6, 4]), wanted Dense(w=float64[3, 4], b=float64[4]); "
+        "layer.init(key) makes them",
+    ),
+    (
+        lambda a: truncate(LSTM, 2).apply("mine.npz", a.c, a.xs),
+        "truncate: params is 'mine.npz', wanted arrays; layer.init(key) makes them",
     ),
     (lambda a: lstm(N_IN, N, forget_bias="1"), "lstm: forget_bias is '1', wanted a number"),
     (lambda a: length_mask(None, T), "length_mask: lengths is None, wanted whole numbers [*batch]"),

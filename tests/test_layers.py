@@ -415,29 +415,6 @@ def test_length_mask_counts_past_the_dtype_of_the_lengths(dtype):
 # Policy
 
 MIXED = Policy(param=jnp.float32, compute=jnp.bfloat16)
-BFLOAT16 = T * 2.0**-8  # one rounding to 8 bits a step
-
-
-@functools.cache
-def mixed(name):
-    """The arguments and the result of a cell whose products are in bfloat16."""
-    layer = unroll(CELLS[name](N_IN, N, policy=MIXED))
-    arguments = (*arguments_of(layer), XS.astype(jnp.float32))
-    return arguments, layer.apply(*arguments)
-
-
-@cells
-def test_bfloat16_products_agree_with_the_oracle(name):
-    (params, carry, xs), (after, ys) = mixed(name)
-    after_wanted, ys_wanted = oracle.run(ORACLES[name], jax.tree.map(np.asarray, params), carry, xs)
-    close((tuple(after), ys.astype(jnp.float32)), (after_wanted, ys_wanted), BFLOAT16)
-
-
-@cells
-def test_bfloat16_products_give_bfloat16_and_keep_the_carry_in_float32(name):
-    _, (after, ys) = mixed(name)
-    assert ys.dtype == jnp.bfloat16
-    assert {leaf.dtype for leaf in jax.tree.leaves(after)} == {jnp.dtype(jnp.float32)}
 
 
 def test_dense_gives_its_sums_unrounded():

@@ -208,7 +208,7 @@ MISTAKES = [
     ),
     (
         lambda: teacher_forcing(DECODER, *prepared(), IDS, STARTS[:1]),
-        "teacher_forcing: starts is int64[1], wanted [3], one a sequence",
+        "teacher_forcing: starts is int64[1], wanted [3], one a sequence of targets, int64[2, 3]",
     ),
     (
         lambda: greedy_search(ENCODER, *prepared(), STARTS, 3, STOP),

@@ -12,6 +12,7 @@ import pytest
 import jaxrnn
 from jaxrnn import clip_gradient, gru, learned_carry, lstm, mingru, variational_dropout, zoneout
 from jaxrnn.methods import serving
+from jaxrnn.policy import promote
 
 T, B, N_IN, N = 5, 2, 3, 4
 EXACT = 1e-12  # float64, sums of a few dozen terms
@@ -99,9 +100,13 @@ def loss_and_grads(name: str, method: str, reverse: bool = False, checkpoint: An
 
 def loss(layer, params, carry, xs, mask=None, reset=None, key=None):
     """A scalar that every output and every carry enters, each with a weight of its own."""
-    after, ys = layer.apply(params, carry, xs, mask=mask, reset=reset, key=key)
-    leaves = [ys, *jax.tree.leaves(after)]
-    return sum(jnp.sum(jnp.sin(a) * jnp.cos(jnp.arange(a.size, dtype=a.dtype).reshape(a.shape))) for a in leaves)
+    return weighed(layer.apply(params, carry, xs, mask=mask, reset=reset, key=key))
+
+
+def weighed(tree):
+    """The sum of the sines of all the numbers in a tree, each with a weight of its own; in float32 at least."""
+    wide = [a.astype(promote(a.dtype, jnp.float32)) for a in reversed(jax.tree.leaves(tree))]
+    return sum(jnp.sum(jnp.sin(a) * jnp.cos(jnp.arange(a.size, dtype=a.dtype).reshape(a.shape))) for a in wide)
 
 
 def randomized(key, tree):

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxrnn import checks, initializers
-from jaxrnn.cells.lstm_layernorm import normalize, positive_eps
+from jaxrnn.cells.lstm_layernorm import normalize
 from jaxrnn.gated import derive_step
 from jaxrnn.policy import Policy
 from jaxrnn.types import Cell, Gated, spec
@@ -42,7 +42,7 @@ def gru_layernorm(n_in: int, n: int, eps: float = 1e-5, *, policy: Policy = Poli
     """
     checks.size("gru_layernorm", n_in=n_in, n=n)
     checks.policy("gru_layernorm", policy)
-    positive_eps("gru_layernorm", eps)
+    checks.positive("gru_layernorm", eps=eps)  # where a state is all zeros eps alone keeps the norm finite
     dtype = policy.param_dtype
 
     def init(key: PRNGKeyArray) -> Params:

@@ -47,6 +47,8 @@ def lru(
     """
     checks.size("lru", n_in=n_in, n=n)
     checks.policy("lru", policy)
+    checks.number("lru", r_min=r_min, r_max=r_max)
+    checks.positive("lru", max_phase=max_phase)
     if not 0 <= r_min < r_max < 1:
         raise ValueError(f"lru: r_min and r_max are {r_min} and {r_max}, wanted 0 <= r_min < r_max < 1")
     dtype = policy.param_dtype

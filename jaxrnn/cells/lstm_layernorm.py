@@ -42,13 +42,6 @@ def normalize(a: Float[Array, "*batch n"], eps: float) -> Float[Array, "*batch n
     return centred * jax.lax.rsqrt(jnp.square(centred).mean(-1, keepdims=True) + eps)
 
 
-def positive_eps(owner: str, eps: float) -> None:
-    """Where a state is all zeros eps alone keeps the norm finite."""
-    checks.number(owner, eps=eps)
-    if eps <= 0:
-        raise ValueError(f"{owner}: eps is {eps!r}, wanted a number above 0")
-
-
 def lstm_layernorm(
     n_in: int, n: int, forget_bias: float = 1.0, eps: float = 1e-5, *, policy: Policy = Policy()
 ) -> Cell:
@@ -59,7 +52,7 @@ def lstm_layernorm(
     checks.size("lstm_layernorm", n_in=n_in, n=n)
     checks.policy("lstm_layernorm", policy)
     checks.number("lstm_layernorm", forget_bias=forget_bias)
-    positive_eps("lstm_layernorm", eps)
+    checks.positive("lstm_layernorm", eps=eps)  # where a state is all zeros eps alone keeps the norm finite
     dtype = policy.param_dtype
 
     def init(key: PRNGKeyArray) -> Params:

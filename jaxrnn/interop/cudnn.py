@@ -25,7 +25,7 @@ def from_cudnn(
     checks.size("from_cudnn", n_in=n_in, n=n, num_layers=num_layers)
     checks.flag("from_cudnn", bidirectional=bidirectional)
     number = rnn.get_num_params_in_lstm(n_in, n, num_layers, bidirectional)
-    if np.shape(weights) != (number,) or np.dtype(getattr(weights, "dtype", None)) != np.float32:
+    if getattr(weights, "shape", None) != (number,) or weights.dtype != np.float32:
         raise ValueError(f"from_cudnn: weights is {checks.short(weights)}, wanted float32[{number}] for these sizes")
     parts = rnn.unpack_lstm_weights(jnp.asarray(weights), n_in, n, num_layers, bidirectional)
     cells = [

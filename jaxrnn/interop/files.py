@@ -25,7 +25,7 @@ def save(path: str | os.PathLike[str], params: Params) -> None:
     Raises ValueError on another suffix, on leaves that are not arrays, and on dtypes the format does not have.
     """
     path = _path("save", path)
-    named = _named("save", params)
+    named = _named("save", "params", params)
     arrays = {name: np.array(_numeric(path, name, leaf), order="C") for name, leaf in named.items()}
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -41,7 +41,7 @@ def load(path: str | os.PathLike[str], like: Params) -> Params:
     Raises ValueError where the file has other names, shapes or dtypes than `like`, and converts none.
     """
     path = _path("load", path)
-    wanted = _named("load", like)
+    wanted = _named("load", "like", like)
     if not path.is_file():
         raise ValueError(f"load: there is no file {path}")
     arrays = _read(path)
@@ -57,29 +57,32 @@ def load(path: str | os.PathLike[str], like: Params) -> Params:
 
 
 def _path(owner: str, path: str | os.PathLike[str]) -> Path:
-    if not isinstance(path, str | os.PathLike) or Path(path).suffix not in SUFFIXES:
-        raise ValueError(f"{owner}: path is {str(path)!r}, wanted a name that ends in {' or '.join(SUFFIXES)}")
+    known = isinstance(path, str | os.PathLike)
+    if not known or Path(path).suffix not in SUFFIXES:
+        came = repr(str(path)) if known else checks.short(path)
+        raise ValueError(f"{owner}: path is {came}, wanted a name that ends in {' or '.join(SUFFIXES)}")
     return Path(path)
 
 
-def _named(owner: str, tree: Any) -> dict[str, Any]:
+def _named(owner: str, argument: str, tree: Any) -> dict[str, Any]:
     """{place: leaf}, in the order of the leaves."""
     leaves = jax.tree.leaves_with_path(tree)
     names = [jax.tree_util.keystr(place, simple=True, separator=".") or "params" for place, _ in leaves]
     for name, (_, leaf) in zip(names, leaves, strict=True):
         if not hasattr(leaf, "dtype") or not hasattr(leaf, "shape"):
-            raise ValueError(f"{owner}: {name} is {checks.short(leaf)}, wanted an array")
+            where = f"{argument}.{name}" if names != ["params"] else argument
+            raise ValueError(f"{owner}: {where} is {checks.short(leaf)}, wanted an array")
         if names.count(name) > 1:
-            raise ValueError(f"{owner}: two arrays have the name {name}, wanted keys without dots")
+            raise ValueError(f"{owner}: {argument} has two arrays of the name {name}, wanted keys without dots")
     return dict(zip(names, (leaf for _, leaf in leaves), strict=True))
 
 
 def _numeric(path: Path, name: str, leaf: Any) -> Any:
     """The leaf, if the format of `path` has its dtype."""
     if isinstance(leaf, jax.ShapeDtypeStruct) or not _is_number(leaf.dtype):
-        raise ValueError(f"save: {name} is {checks.short(leaf)}, wanted an array of numbers")
+        raise ValueError(f"save: params.{name} is {checks.short(leaf)}, wanted an array of numbers")
     if path.suffix == ".npz" and np.dtype(leaf.dtype).kind == "V":
-        raise ValueError(f"save: {name} is {leaf.dtype}, which .npz does not have; .safetensors has it")
+        raise ValueError(f"save: params.{name} is {leaf.dtype}, which .npz does not have; .safetensors has it")
     return leaf
 
 
@@ -118,4 +121,4 @@ def _safetensors() -> Any:
 
 
 def _some(names: list[str]) -> str:
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    return ", ".join(names[:8] or ["none"]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

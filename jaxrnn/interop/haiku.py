@@ -11,12 +11,14 @@ from typing import Any
 import haiku as hk
 import numpy as np
 
+from jaxrnn import checks
 from jaxrnn.interop import nets
 from jaxrnn.types import Layer, Params
 from jaxrnn.unrolling import unroll
 
 SERVED = {"elman": ("relu",), "lstm": (None,), "gru": ("before",)}
 CORES: dict[str, Any] = {"elman": hk.VanillaRNN, "lstm": hk.LSTM, "gru": hk.GRU}
+BLOCKS = {hk.VanillaRNN: 1, hk.LSTM: 4, hk.GRU: 3}
 IGFO = (0, 2, 1, 3)  # Haiku's blocks in our order, and ours in Haiku's
 ZRA = (1, 0, 2)
 
@@ -27,24 +29,36 @@ def from_haiku(core: Callable[..., hk.RNNCore], params: Mapping[str, Mapping[str
     `params` is {module: {name: array}} of the core alone, such as {"lstm/linear": {"w": ..., "b": ...}}.
     """
     kind = core.func if isinstance(core, functools.partial) else core
-    if kind not in CORES.values():
-        raise ValueError(f"from_haiku: core is {core}, wanted hk.VanillaRNN, hk.LSTM or hk.GRU")
-    modules = [{name: np.asarray(a) for name, a in params[module].items()} for module in sorted(params)]
+    if not any(kind is known for known in CORES.values()):
+        raise ValueError(f"from_haiku: core is {checks.short(core)}, wanted hk.VanillaRNN, hk.LSTM or hk.GRU")
+    if not isinstance(params, Mapping):
+        raise ValueError(f"from_haiku: params is {checks.short(params)}, wanted {{module: {{name: array}}}}")
     wanted = 2 if kind is hk.VanillaRNN else 1
-    if len(modules) != wanted:
+    if len(params) != wanted:
         raise ValueError(
             f"from_haiku: params has modules {', '.join(params)}, wanted the {wanted} of one {kind.__name__}"
         )
+
+    def arrays(module: str, *names: str) -> list[np.ndarray]:
+        found = {name: nets.array_at("from_haiku", "params", params, module, name) for name in names}
+        for name, a in found.items():
+            if a.shape[-1] % BLOCKS[kind]:
+                wanted = f"{BLOCKS[kind]} blocks of one width"
+                raise ValueError(f"from_haiku: params.{module}.{name} is {checks.describe(a)}, wanted {wanted}")
+        return list(found.values())
+
+    first, *second = sorted(params)
     if kind is hk.VanillaRNN:  # linear, linear_1
-        x, h = modules
-        cell, ours = nets.elman_of("from_haiku", x["w"], h["w"], x["b"] + h.get("b", 0), "relu")
+        (w_x, b), (w_h,) = arrays(first, "w", "b"), arrays(second[0], "w")
+        inner = arrays(second[0], "b")[0] if "b" in params[second[0]] else np.zeros_like(b)
+        cell, ours = nets.elman_of("from_haiku", w_x, w_h, b + inner, "relu")
     elif kind is hk.LSTM:
-        w, b = (nets.blocks(modules[0][name], IGFO) for name in ("w", "b"))
+        w, b = (nets.blocks(a, IGFO) for a in arrays(first, "w", "b"))
         n = len(b) // 4
         b[n : 2 * n] += 1
         cell, ours = nets.lstm_of("from_haiku", w[:-n], w[-n:], b)
     else:
-        w_x, w_h, b = (_negated(nets.blocks(modules[0][name], ZRA)) for name in ("w_i", "w_h", "b"))
+        w_x, w_h, b = (_negated(nets.blocks(a, ZRA)) for a in arrays(first, "w_i", "w_h", "b"))
         cell, ours = nets.gru_of("from_haiku", "before", w_x, w_h, b)
     return unroll(cell), ours
 

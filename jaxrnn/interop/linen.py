@@ -27,31 +27,34 @@ def from_linen(module: nn.RNN | nn.Bidirectional, variables: Mapping[str, Any]) 
     if isinstance(module, nn.Bidirectional):
         if module.merge_fn is not recurrent._concatenate:
             raise ValueError(f"from_linen: merge_fn is {module.merge_fn}, wanted the default, which joins the features")
-        halves = [(getattr(module, half), variables["params"][half]) for half in ("forward_rnn", "backward_rnn")]
-        layer, params = nets.directed([_cell(rnn, weights) for rnn, weights in halves])
+        halves = "forward_rnn", "backward_rnn"
+        layer, params = nets.directed([_cell(getattr(module, half), variables, half) for half in halves])
     else:
-        cell, params = _cell(module, variables["params"])
+        cell, params = _cell(module, variables)
         layer = nets.turned(cell, module.reverse, module.keep_order)
     return layer if module.time_major else layers.batch_major(layer), params
 
 
-def _cell(module: Any, weights: Mapping[str, Any]) -> tuple[Cell, Params]:
+def _cell(module: Any, variables: Mapping[str, Any], *half: str) -> tuple[Cell, Params]:
     cell = module.cell if isinstance(module, nn.RNN) else module
     if type(cell) not in CELLS:
         wanted = ", ".join(kind.__name__ for kind in CELLS)
         raise ValueError(f"from_linen: module is {type(cell).__name__}, wanted nn.RNN of one of {wanted}")
-    named = {place: {name: np.asarray(a) for name, a in part.items()} for place, part in weights["cell"].items()}
-    nets.plain_flax("from_linen", cell, next(iter(named.values()))["kernel"].dtype)
+
+    def array(*place: str) -> np.ndarray:
+        return nets.array_at("from_linen", "variables", variables, "params", *half, "cell", *place)
+
+    gates, biased = {nn.SimpleCell: ("", "i"), nn.GRUCell: ("rzn", "i")}.get(type(cell), ("ifgo", "h"))
+    nets.plain_flax("from_linen", cell, array("i" + gates[:1], "kernel").dtype)
     if isinstance(cell, nn.SimpleCell):
         activation = nets.activation_of("from_linen", cell.activation_fn)
-        return nets.elman_of("from_linen", named["i"]["kernel"], named["h"]["kernel"], named["i"]["bias"], activation)
-    gates, biased = ("rzn", "i") if isinstance(cell, nn.GRUCell) else ("ifgo", "h")
+        return nets.elman_of("from_linen", array("i", "kernel"), array("h", "kernel"), array("i", "bias"), activation)
     w_x, w_h, b = (
-        np.concatenate([named[side + gate][kind] for gate in gates], -1)
+        np.concatenate([array(side + gate, kind) for gate in gates], -1)
         for side, kind in (("i", "kernel"), ("h", "kernel"), (biased, "bias"))
     )
     if isinstance(cell, nn.GRUCell):
-        return nets.gru_of("from_linen", "after", w_x, w_h, b, named["hn"]["bias"])
+        return nets.gru_of("from_linen", "after", w_x, w_h, b, array("hn", "bias"))
     return nets.lstm_of("from_linen", w_x, w_h, b)
 
 

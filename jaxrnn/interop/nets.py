@@ -4,6 +4,7 @@
 """
 
 import inspect
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -192,7 +193,7 @@ def elman_of(owner: str, w_x: Any, w_h: Any, b: Any = None, activation: Any = "t
     """The cell with these weights [n_in, n], [n, n] and [n]; without a bias it has zeros, as in those below."""
     n_in, n = np.shape(w_x)
     cell = elman(n_in, n, activation, policy=policy_of(owner, w_x))
-    return cell, ElmanParams(_array(w_x), _array(w_h), _bias(w_x, b))
+    return cell, _fitting(owner, cell, ElmanParams(_array(w_x), _array(w_h), _bias(w_x, b)))
 
 
 def lstm_of(owner: str, w_x: Any, w_h: Any, b: Any = None, peepholes: Any = None) -> tuple[Cell, Params]:
@@ -200,7 +201,7 @@ def lstm_of(owner: str, w_x: Any, w_h: Any, b: Any = None, peepholes: Any = None
     n_in, n = np.shape(w_x)[0], np.shape(w_h)[0]
     cell = lstm(n_in, n, None if peepholes is None else "diagonal", policy=policy_of(owner, w_x))
     p = None if peepholes is None else Peepholes(*map(_array, peepholes))
-    return cell, LSTMParams(_array(w_x), _array(w_h), _bias(w_x, b), p)
+    return cell, _fitting(owner, cell, LSTMParams(_array(w_x), _array(w_h), _bias(w_x, b), p))
 
 
 def lstm_projected_of(owner: str, w_x: Any, w_h: Any, w_hr: Any, b: Any = None) -> tuple[Cell, Params]:
@@ -214,7 +215,14 @@ def gru_of(owner: str, form: Any, w_x: Any, w_h: Any, b: Any = None, b_n: Any = 
     n_in, n = np.shape(w_x)[0], np.shape(w_h)[0]
     cell = gru(n_in, n, form, policy=policy_of(owner, w_x))
     inner = _bias(w_h[:, :n], b_n) if form == "after" else None
-    return cell, GRUParams(_array(w_x), _array(w_h), _bias(w_x, b), inner)
+    return cell, _fitting(owner, cell, GRUParams(_array(w_x), _array(w_h), _bias(w_x, b), inner))
+
+
+def _fitting(owner: str, cell: Cell, params: Any) -> Params:
+    """The params, if their sizes are those of one cell."""
+    wanted = jax.eval_shape(cell.init, jax.random.key(0))
+    checks.like(owner, "weights", params, wanted, f"w_x is {checks.describe(params.w_x)}")
+    return params
 
 
 def policy_of(owner: str, w_x: Any) -> Policy:
@@ -231,6 +239,21 @@ def blocks(a: Any, order: tuple[int, ...], axis: int = -1) -> np.ndarray:
     """The blocks of `a` in another order."""
     parts = np.split(np.asarray(a), len(order), axis)
     return np.concatenate([parts[k] for k in order], axis)
+
+
+def array_at(owner: str, argument: str, tree: Any, *place: str) -> np.ndarray:
+    """The array at a place of a framework's own mapping of names."""
+    at = tree
+    for k, name in enumerate(place):
+        if not isinstance(at, Mapping) or name not in at:
+            where = ".".join([argument, *place[:k]])
+            came = (
+                f"has {', '.join(map(str, at)) or 'nothing'}" if isinstance(at, Mapping) else f"is {checks.short(at)}"
+            )
+            raise ValueError(f"{owner}: {where} {came}, wanted {name} in it")
+        at = at[name]
+    checks.array(owner, ".".join([argument, *place]), at, 1, "of weights")
+    return np.asarray(at)
 
 
 def _bias(w: Any, b: Any) -> jax.Array:

@@ -123,6 +123,10 @@ def from_onnx(model: onnx.ModelProto) -> tuple[Layer, Params]:
     Between them may stand what joins the directions (Transpose and Reshape, or Squeeze), Dropout and Identity; the
     states may be inputs or absent. Raises ValueError on anything else.
     """
+    if not isinstance(model, onnx.ModelProto):
+        raise ValueError(
+            f"from_onnx: model is a {type(model).__name__}, wanted an onnx.ModelProto; onnx.load reads one"
+        )
     arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     current = next((given.name for given in model.graph.input if given.name not in arrays), "")
     before, chain = "", []

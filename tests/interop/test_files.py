@@ -80,7 +80,7 @@ def test_names_are_the_places_in_the_tree(tmp_path):
             {"a": jnp.ones(2), "b": jnp.ones(2, jnp.float32)},
             "load: b in a{0} is float64[2], wanted float32[2] as in like",
         ),
-        ({"a": jnp.ones(2), "b": 3}, "load: b is 3, wanted an array"),
+        ({"a": jnp.ones(2), "b": 3}, "load: like.b is 3, wanted an array"),
     ],
 )
 def test_what_does_not_fit_is_refused(suffix, like, message, tmp_path):
@@ -107,18 +107,18 @@ def test_an_npz_with_pickled_objects_is_refused(tmp_path):
     ("name", "tree", "message"),
     [
         ("a.pt", {}, "save: path is 'a.pt', wanted a name that ends in .safetensors or .npz"),
-        ("a.npz", {"a": "x"}, "save: a is 'x', wanted an array"),
-        ("a.npz", {"a": jax.random.key(0)}, "save: a is key<fry>[], wanted an array of numbers"),
-        ("a.npz", {"a": LIKE[0].forward.b}, "save: a is float64[9], wanted an array of numbers"),
+        ("a.npz", {"a": "x"}, "save: params.a is 'x', wanted an array"),
+        ("a.npz", {"a": jax.random.key(0)}, "save: params.a is key<fry>[], wanted an array of numbers"),
+        ("a.npz", {"a": LIKE[0].forward.b}, "save: params.a is float64[9], wanted an array of numbers"),
         (
             "a.npz",
             {"a": jnp.ones(2, jnp.bfloat16)},
-            "save: a is bfloat16, which .npz does not have; .safetensors has it",
+            "save: params.a is bfloat16, which .npz does not have; .safetensors has it",
         ),
         (
             "a.npz",
             {"a": {"b": jnp.ones(1)}, "a.b": jnp.ones(1)},
-            "save: two arrays have the name a.b, wanted keys without dots",
+            "save: params has two arrays of the name a.b, wanted keys without dots",
         ),
     ],
 )
