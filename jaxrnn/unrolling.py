@@ -12,6 +12,7 @@ from jaxrnn.gated import cast_like
 from jaxrnn.linear import guard_linear
 from jaxrnn.masks import choose, flip, reset_backwards, zeroed
 from jaxrnn.methods import METHODS, auto, serving
+from jaxrnn.sharding import axes_of, vary
 from jaxrnn.types import Carry, Cell, Keys, Layer, Linear, Memory, Params, spec
 
 
@@ -51,7 +52,9 @@ def unroll(
     # Compiled once per Layer: eager calls would otherwise trace the loop anew each time (67 ms against 0.05).
     @jax.jit
     def run(params: Params, carry: Carry, inputs: Inputs, key: PRNGKeyArray | None) -> tuple[Carry, Array]:
-        params, carry = _vary_alike(params, carry, inputs)
+        # A scan's carry must vary as the rest does; were the params not to, their gradient would be summed over
+        # devices at every step inside the loop rather than once after it.
+        params, carry = vary((params, carry), axes_of(params, carry, inputs))
         # scan alone need not count the steps
         serve = METHODS["scan"] if jax.export.is_symbolic_dim(inputs.xs.shape[0]) else chosen
         inputs = _backwards(inputs) if reverse else inputs
@@ -97,27 +100,6 @@ def unroll(
 
     made_by = spec("unroll", cell, method=method, reverse=reverse, checkpoint=checkpoint)
     return Layer(init, start, apply, made_by)
-
-
-def _vary_alike(params: Params, carry: Carry, inputs: Inputs) -> tuple[Params, Carry]:
-    """Under shard_map: params and carry vary over every axis that anything varies over.
-
-    A scan's carry must, and where the params did not, their gradient would be summed over devices at every step
-    inside the loop rather than once after it.
-    """
-
-    def varying(leaf: Array) -> frozenset[str]:
-        return jax.typeof(leaf).manual_axis_type.varying
-
-    axes = frozenset[str]().union(*map(varying, jax.tree.leaves((params, carry, inputs))))
-    if not axes:
-        return params, carry
-
-    def vary(leaf: Array) -> Array:
-        missing = tuple(sorted(axes - varying(leaf)))
-        return jax.lax.pcast(leaf, missing, to="varying") if missing else leaf
-
-    return jax.tree.map(vary, (params, carry))
 
 
 def _split(key: PRNGKeyArray | None, T: int) -> Keys | None:

@@ -10,8 +10,7 @@ from jaxtyping import Array
 
 from jaxrnn.methods.equations import Equations, bind, evaluate, flat_jaxpr, live, read, recalled
 from jaxrnn.methods.tangents import Form, Let, Name, Other, Product, Program, compose, factors, reduced
-
-Lists = list[list[Array]]
+from jaxrnn.sharding import shaped, zeros
 
 
 class Derivative:
@@ -22,7 +21,7 @@ class Derivative:
 
     def __init__(self, equations: Equations, weights: Any, small: Any, carry: Any, us: Any) -> None:
         self.equations = equations
-        u = [jax.ShapeDtypeStruct(u.shape[1:], u.dtype) for u in us]
+        u = [shaped(jax.typeof(u), u.shape[1:]) for u in us]
         inner = jax.eval_shape(lambda *given: equations.step(*given)[1:], weights, small, carry, u)
         given = {"small": small, "carry": carry, "u": u, "v": inner[0], "squashed": inner[1]}
         self.sources = [
@@ -103,7 +102,7 @@ class Derivative:
                         values = [env[v] if is_linear else _now(v, at) for is_linear, v in inputs]
                         env.update(zip(names, bind(eqn, values), strict=True))
             outs = [
-                jnp.zeros(aval.shape, aval.dtype) if name is None else env[name]
+                zeros(aval) if name is None else env[name]
                 for name, aval in zip(program.outputs, program.out_avals, strict=True)
             ]
             return outs[: len(dcarry)], outs[len(dcarry) :]
@@ -161,12 +160,14 @@ class Derivative:
                     ct = owed.total(("v", k))
                     if name is not None:
                         back = jax.linear_transpose(
-                            lambda a, k=k: self.equations.product(k, a, weights[k]), _like(program.avals[name])
+                            lambda a, k=k: self.equations.product(k, a, weights[k]), shaped(program.avals[name])
                         )
                         owed.add(name, 0, back(ct)[0])
                 case Other(eqn, inputs, names) if any(name in owed.parts for name in names):
                     linear = [name for is_linear, name in inputs if is_linear]
-                    back = jax.linear_transpose(_of_linear(eqn, inputs, at), *(_like(program.avals[n]) for n in linear))
+                    back = jax.linear_transpose(
+                        _of_linear(eqn, inputs, at), *(shaped(program.avals[n]) for n in linear)
+                    )
                     for name, ct in zip(linear, back([owed.total(name) for name in names]), strict=True):
                         owed.add(name, 0, ct)
                 case _:
@@ -176,7 +177,7 @@ class Derivative:
     def _weight_gradient(self, k: int, operands: Array, weight: Array, ct: Array | None) -> Array:
         """One product over all moments."""
         if ct is None:
-            return jnp.zeros_like(weight)
+            return zeros(jax.typeof(weight))
         along = jax.vmap(self.equations.product, (None, 0, None))
         return jax.linear_transpose(lambda w: along(k, operands, w), weight)(ct)[0]
 
@@ -269,12 +270,8 @@ def _reads(entry: Let, names: list[Name]) -> bool:
     return any(term.source in names for piece in entry.pieces for term in piece.terms)
 
 
-def _like(aval: Any) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(aval.shape, aval.dtype)
-
-
 def _over(K: int, aval: Any) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct((K, *aval.shape), aval.dtype)
+    return shaped(aval, (K, *aval.shape))
 
 
 def _of_linear(eqn: Any, inputs: list[tuple[bool, Any]], at: dict[int, Any]) -> Callable[..., list[Array]]:
@@ -296,7 +293,7 @@ def _formed(pieces: Form, env: dict[Name, Array], at: dict[int, Any], aval: Any)
     """The value of a linear form."""
     parts = []
     for piece in pieces:
-        total = jnp.zeros((*aval.shape[:-1], piece.width), aval.dtype)
+        total = zeros(shaped(aval, (*aval.shape[:-1], piece.width)))
         for source, start, factor in piece.terms:
             a = env[source]
             a = a if a.shape[-1] == piece.width else a[..., start : start + piece.width]
@@ -307,10 +304,10 @@ def _formed(pieces: Form, env: dict[Name, Array], at: dict[int, Any], aval: Any)
 
 def _assembled(parts: list[tuple[int, Array]], aval: Any) -> Array:
     """The sum of parts that stand at different columns."""
-    shape, dtype = aval.shape, aval.dtype
+    shape = aval.shape
     width = shape[-1] if shape else 1
     if all(not shape or a.shape[-1] == width for _, a in parts):
-        return sum((a for _, a in parts[1:]), parts[0][1]) if parts else jnp.zeros(shape, dtype)
+        return sum((a for _, a in parts[1:]), parts[0][1]) if parts else zeros(aval)
     edges = sorted({0, width, *(e for start, a in parts for e in (start, start + a.shape[-1]))})
     columns = []
     for low, high in itertools.pairwise(edges):
@@ -319,5 +316,5 @@ def _assembled(parts: list[tuple[int, Array]], aval: Any) -> Array:
             for s, a in parts
             if s <= low and high <= s + a.shape[-1]
         ]
-        columns.append(sum(here[1:], here[0]) if here else jnp.zeros((*shape[:-1], high - low), dtype))
+        columns.append(sum(here[1:], here[0]) if here else zeros(shaped(aval, (*shape[:-1], high - low))))
     return columns[0] if len(columns) == 1 else jnp.concatenate(columns, -1)

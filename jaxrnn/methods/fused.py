@@ -18,6 +18,7 @@ from jaxrnn.methods.chunks import checkpointed, even_steps, in_chunks
 from jaxrnn.methods.derivative import Derivative, is_float
 from jaxrnn.methods.equations import Equations
 from jaxrnn.methods.scan import scan, steps_an_iteration
+from jaxrnn.sharding import shaped
 from jaxrnn.transposable import transposable
 from jaxrnn.types import Carry, Cell, Keys, Params
 
@@ -47,7 +48,7 @@ def recurrence(
     leaves, tree = jax.tree.flatten(us)
     if leaves[0].shape[0] == 0:
         return jax.lax.scan(lambda carry, u: step(params, carry, u), carry, us)
-    moment = [jax.ShapeDtypeStruct(u.shape[1:], u.dtype) for u in leaves]
+    moment = [shaped(jax.typeof(u), u.shape[1:]) for u in leaves]
     equations = Equations(lambda p, c, u: step(p, c, tree.unflatten(u)), params, carry, moment)
     if not equations.serves:
         return jax.lax.scan(lambda carry, u: step(params, carry, u), carry, us)

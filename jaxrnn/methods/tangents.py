@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import Jaxpr, JaxprEqn, Literal, Var
 from jaxtyping import Array
 
 from jaxrnn.methods.equations import type_of
+from jaxrnn.sharding import shaped, zeros
 
 Name = tuple[str, int]  # (kind, number)
 
@@ -83,21 +83,21 @@ def compose(jaxpr: Jaxpr, constants: Sequence[Array], sources: Sequence[Name], n
     entries: list[Let | Product | Other] = []
     fresh = itertools.count()
 
-    def named(pieces: Form, shape: tuple[int, ...], dtype: Any) -> Name:
+    def named(pieces: Form, aval: Any) -> Name:
         """A source that stands for the pieces."""
         if len(pieces) == 1 and len(pieces[0].terms) == 1:
             source, start, factor = pieces[0].terms[0]
-            if start == 0 and factor is None and avals[source].shape == shape:
+            if start == 0 and factor is None and avals[source].shape == aval.shape:
                 return source
         name = ("let", next(fresh))
         entries.append(Let(name, pieces))
-        avals[name] = jax.ShapeDtypeStruct(shape, dtype)
+        avals[name] = aval
         return name
 
     def whole_of(v: Var) -> Name | None:
         if not any(piece.terms for piece in forms[v]):
             return None
-        name = named(forms[v], type_of(v).shape, type_of(v).dtype)
+        name = named(forms[v], type_of(v))
         forms[v] = whole(name, type_of(v))
         return name
 
@@ -105,8 +105,8 @@ def compose(jaxpr: Jaxpr, constants: Sequence[Array], sources: Sequence[Name], n
         """Each piece of v times its columns of `factor`; a sum is named first, so that it is formed once."""
         for i, piece in enumerate(forms[v]):
             if len(piece.terms) > 1:
-                aval = jax.ShapeDtypeStruct((*type_of(v).shape[:-1], piece.width), type_of(v).dtype)
-                forms[v][i] = whole(named([piece], aval.shape, aval.dtype), aval)[0]
+                aval = shaped(type_of(v), (*type_of(v).shape[:-1], piece.width))
+                forms[v][i] = whole(named([piece], aval), aval)[0]
         offset, out = 0, []
         for piece in forms[v]:
             part = _columns(factor, offset, piece.width)
@@ -166,7 +166,7 @@ def compose(jaxpr: Jaxpr, constants: Sequence[Array], sources: Sequence[Name], n
             for v in eqn.invars:
                 if isinstance(v, Var) and v in forms:
                     source = whole_of(v)
-                    zero = jnp.zeros(type_of(v).shape, type_of(v).dtype)
+                    zero = zeros(type_of(v))
                     inputs.append((True, source) if source is not None else (False, (zero, False)))
                 else:
                     inputs.append((False, (_value(known, v), isinstance(v, Var) and v in known)))
