@@ -22,8 +22,8 @@ class Derivative:
     def __init__(self, equations: Equations, weights: Any, small: Any, carry: Any, us: Any) -> None:
         self.equations = equations
         u = [shaped(jax.typeof(u), u.shape[1:]) for u in us]
-        inner = jax.eval_shape(lambda *given: equations.step(*given)[1:], weights, small, carry, u)
-        given = {"small": small, "carry": carry, "u": u, "v": inner[0], "squashed": inner[1]}
+        vs, squashed = equations.inner_types(weights, small, carry, u)
+        given = {"small": small, "carry": carry, "u": u, "v": vs, "squashed": squashed}
         self.sources = [
             (kind, i) for kind in ("small", "carry", "u", "v") for i, leaf in enumerate(given[kind]) if is_float(leaf)
         ]
@@ -160,14 +160,12 @@ class Derivative:
                     ct = owed.total(("v", k))
                     if name is not None:
                         back = jax.linear_transpose(
-                            lambda a, k=k: self.equations.product(k, a, weights[k]), shaped(program.avals[name])
+                            lambda a, k=k: self.equations.product(k, a, weights[k]), program.avals[name]
                         )
                         owed.add(name, 0, back(ct)[0])
                 case Other(eqn, inputs, names) if any(name in owed.parts for name in names):
                     linear = [name for is_linear, name in inputs if is_linear]
-                    back = jax.linear_transpose(
-                        _of_linear(eqn, inputs, at), *(shaped(program.avals[n]) for n in linear)
-                    )
+                    back = jax.linear_transpose(_of_linear(eqn, inputs, at), *(program.avals[n] for n in linear))
                     for name, ct in zip(linear, back([owed.total(name) for name in names]), strict=True):
                         owed.add(name, 0, ct)
                 case _:

@@ -145,6 +145,12 @@ class Equations:
 
         return self.run(small, carry, u, product, squash), vs, squashed
 
+    def inner_types(self, weights: Any, small: Any, carry: Any, u: Any) -> tuple[list[Any], list[Any]]:
+        """The types of the v_k and of the squashed values."""
+        traced = jax.make_jaxpr(lambda *given: self.step(*given)[1:])(weights, small, carry, u)
+        types, n = list(traced.out_avals), len(self.weight_vars)
+        return types[:n], types[n:]
+
     def run(
         self,
         small: Sequence[Array],
