@@ -1,5 +1,6 @@
 """The method `fused`: what stands in its loops, what it costs in memory, and wrapped cells under it."""
 
+import functools
 import math
 
 import jax
@@ -9,6 +10,7 @@ from jax.extend.core import jaxprs_in_params
 from tiny import N_IN, B, N, close, example, loss
 
 from jaxrnn import CELLS, chrono, clip_gradient, learned_carry, lstm, unroll, variational_dropout, zoneout
+from jaxrnn.methods import serving
 from jaxrnn.methods.fused import ROWS
 
 WRAPPED = {
@@ -113,6 +115,15 @@ def test_a_backward_rule_of_the_users_own_is_obeyed():
     e = example("elman")
     f = jax.value_and_grad(lambda p, method: loss(unroll(strange, method), p, e.carry, e.xs))
     close(f(params, "fused"), f(params, "scan"), 1e-10)
+
+
+@pytest.mark.parametrize("platform", ["cuda", "rocm", "tpu"])
+@pytest.mark.parametrize("name", ["lstm", "gru", "mingru"])
+def test_every_method_lowers_for_accelerators(name, platform):
+    e = example(name)
+    for method in serving(e.cell):
+        traced = jax.jit(jax.grad(functools.partial(loss, unroll(e.cell, method)), (0, 1, 2))).trace(*e.arguments)
+        assert "stablehlo.dot_general" in traced.lower(lowering_platforms=(platform,)).as_text()
 
 
 @pytest.mark.parametrize("method", ["scan", "fused"])
