@@ -2,6 +2,7 @@
 
 import functools
 import math
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,6 @@ from tiny import N_IN, B, N, close, example, loss
 
 from jaxrnn import CELLS, chrono, clip_gradient, learned_carry, lstm, unroll, variational_dropout, zoneout
 from jaxrnn.methods import serving
-from jaxrnn.methods.fused import ROWS
 
 WRAPPED = {
     **{name: lambda name=name: CELLS[name](N_IN, N) for name in CELLS},
@@ -22,6 +22,17 @@ WRAPPED = {
     "chrono": lambda: chrono(lstm(N_IN, N), 10),
     "twice": lambda: zoneout(learned_carry(zoneout(CELLS["lstm_diagonal"](N_IN, N)))),
 }
+STEPS = 24
+
+
+@pytest.fixture
+def chunked(monkeypatch):
+    """Chunks of 8 steps, as if sequences of 24 were long."""
+    module = sys.modules["jaxrnn.methods.fused"]
+    monkeypatch.setattr(module, "CACHED", 0)
+    monkeypatch.setattr(module, "ROWS", 8 * B)
+
+
 cells = pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in WRAPPED])
 
 
@@ -57,13 +68,12 @@ def every_eqn(jaxpr):
 
 
 @cells
-def test_loops_hold_twice_the_steps_products_and_nothing_is_computed_again(name):
+def test_loops_hold_twice_the_steps_products_and_nothing_is_computed_again(name, chunked):
     cell = WRAPPED[name]()
     layer = unroll(cell, "fused")
-    long, batch = 4 * ROWS // B, B
     params = jax.eval_shape(layer.init, jax.random.key(0))
-    carry = jax.eval_shape(lambda params: layer.carry((batch,), params), params)
-    xs = jax.ShapeDtypeStruct((long, batch, N_IN), jnp.float64)
+    carry = jax.eval_shape(lambda params: layer.carry((B,), params), params)
+    xs = jax.ShapeDtypeStruct((STEPS, B, N_IN), jnp.float64)
     key = jax.random.key(0)
     us = jax.eval_shape(lambda params, xs: cell.project(params, xs), params, xs)
     moment = jax.tree.map(lambda u: jax.ShapeDtypeStruct(u.shape[1:], u.dtype), us)
@@ -91,9 +101,9 @@ def test_wrapped_or_not_it_equals_scan_with_noise(name):
     close(both("fused"), both("scan"), 1e-10)
 
 
-def test_a_long_sequence_in_chunks_equals_scan():
+@pytest.mark.parametrize("T", [STEPS, STEPS + 1])
+def test_a_long_sequence_in_chunks_equals_scan(T, chunked):
     layer, plain = unroll(lstm(N_IN, N), "fused"), unroll(lstm(N_IN, N), "scan")
-    T = ROWS // B * 3 + 1
     xs = jax.random.normal(jax.random.key(0), (T, B, N_IN))
     params = layer.init(jax.random.key(1))
     f, g = (

@@ -65,7 +65,9 @@ ELSEWHERE = {
     "cuDNN in JAX and in torch: no second derivatives (pytorch#5261, #134901)": (
         "test_transforms.py::test_a_transformation_does_what_the_table_in_README_says"
     ),
-    "cuDNN in JAX, torch's GRU: no vmap (pytorch#134606)": "test_transforms.py::test_a_transformation_does_what_the_table_in_README_says",
+    "cuDNN in JAX, torch's GRU: no vmap (pytorch#134606)": (
+        "test_transforms.py::test_a_transformation_does_what_the_table_in_README_says"
+    ),
     "cuDNN in JAX: dropout of one fixed seed": "test_layers.py::test_dropout_draws_otherwise_for_another_key",
     "cuDNN in JAX: not exportable; torch: packed sequences under the compiler (pytorch#112044)": (
         "test_transforms.py::test_a_transformation_does_what_the_table_in_README_says"

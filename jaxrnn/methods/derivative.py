@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxrnn.methods.equations import Equations, bind, evaluate, flat_jaxpr, live, read, recalled
+from jaxrnn.methods.scan import steps_an_iteration
 from jaxrnn.methods.tangents import Form, Let, Name, Other, Product, Program, compose, factors, packed_factors, reduced
 from jaxrnn.policy import may_merge, merged
 from jaxrnn.sharding import shaped, zeros
@@ -132,7 +133,9 @@ class Derivative:
             before = [owed.total(name) for name in carries]
             return before, _to_stack(program, owed, outside, stacked)
 
-        dcarry, lists = jax.lax.scan(body, list(dcarry), (list(dys), arrays), reverse=True)
+        dcarry, lists = jax.lax.scan(
+            body, list(dcarry), (list(dys), arrays), reverse=True, unroll=steps_an_iteration(K)
+        )
 
         owed = Owed({n: _over(K, program.avals[n]) if n[0] == "u" else program.avals[n] for n in outside})
         for name in outside:
@@ -172,7 +175,7 @@ class Derivative:
                     pass
 
     def _product_back(self, k: int, ct: Array, turned: Array, aval: Any) -> Array:
-        """The cotangent of a_k; a plain weight comes transposed, which halves the time of the product on a CPU."""
+        """The cotangent of a_k; a plain weight comes transposed: so laid out, a CPU takes a quarter less."""
         weight = jnp.swapaxes(turned, 0, 1) if self.equations.is_plain(k) else turned
         return jax.linear_transpose(lambda a: self.equations.product(k, a, weight), aval)(ct)[0]
 
