@@ -112,6 +112,23 @@ def test_a_long_sequence_in_chunks_equals_scan(T, chunked):
     close(f(params, xs), g(params, xs), 1e-10)
 
 
+@pytest.mark.parametrize("batch", [(), (B,), (2, 3)], ids=str)
+def test_on_one_device_time_and_batch_are_one_axis_of_every_product(batch, monkeypatch):
+    e = example("lstm_projected", batch)
+
+    def gradients():
+        layer = unroll(e.cell, "fused")
+        f = jax.grad(lambda *a: loss(layer, *a, e.mask, e.reset), (0, 1, 2))
+        return f(e.params, e.carry, e.xs), jax.make_jaxpr(f)(e.params, e.carry, e.xs).jaxpr
+
+    spread, _ = gradients()
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
+    merged, jaxpr = gradients()
+    close(merged, spread, 1e-10)
+    dots = [eqn for eqn in every_eqn(jaxpr) if eqn.primitive.name == "dot_general"]
+    assert all(len(eqn.params["dimension_numbers"][0][0]) == 1 for eqn in dots)
+
+
 def test_a_backward_rule_of_the_users_own_is_obeyed():
     cell = CELLS["elman"](N_IN, N)
 
