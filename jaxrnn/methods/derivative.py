@@ -23,6 +23,7 @@ class Derivative:
 
     def __init__(self, equations: Equations, weights: Any, small: Any, carry: Any, us: Any) -> None:
         self.equations = equations
+        self.K = us[0].shape[0]
         u = [shaped(jax.typeof(u), u.shape[1:]) for u in us]
         vs, squashed = equations.inner_types(weights, small, carry, u)
         given = {"small": small, "carry": carry, "u": u, "v": vs, "squashed": squashed}
@@ -76,7 +77,7 @@ class Derivative:
             env = evaluate(self.eqns, known, lambda eqn, values: None)
             return [read(env, v) for v in jaxpr.outvars]
 
-        made = jax.vmap(one, (None, 0))(small, kept)
+        made = jax.vmap(one, (None, 0), axis_size=self.K)(small, kept)
         n = len(self.linear.constvars)
         return compose(self.linear, made[:n], self.sources, len(self.equations.weight_vars)), made[n:]
 
@@ -109,7 +110,7 @@ class Derivative:
             ]
             return outs[: len(dcarry)], outs[len(dcarry) :]
 
-        carry, ys = jax.lax.scan(body, list(dcarry), (list(dus), injected, arrays))
+        carry, ys = jax.lax.scan(body, list(dcarry), (list(dus), injected, arrays), length=self.K)
         return [*carry, *ys]
 
     def backwards(self, residuals: Any, cotangents: list[Array]) -> tuple[list[Array], ...]:
@@ -122,7 +123,7 @@ class Derivative:
         arrays = [*factors(program, without={*outside, *packed}), *packed.values()]
         turned = [jnp.swapaxes(w, 0, 1) if self.equations.is_plain(k) else w for k, w in enumerate(weights)]
         dcarry, dys = cotangents[: len(carries)], cotangents[len(carries) :]
-        K = jax.tree.leaves((kept, dys))[0].shape[0]
+        K = self.K
         stacked: dict[Name, Place] = {}  # where, in what the loop stacks, each name's cotangent stands
 
         def body(after: list[Array], moment: Any) -> tuple[list[Array], list[Array]]:
@@ -134,7 +135,7 @@ class Derivative:
             return before, _to_stack(program, owed, outside, stacked)
 
         dcarry, lists = jax.lax.scan(
-            body, list(dcarry), (list(dys), arrays), reverse=True, unroll=steps_an_iteration(K)
+            body, list(dcarry), (list(dys), arrays), reverse=True, length=K, unroll=steps_an_iteration(K)
         )
 
         owed = Owed({n: _over(K, program.avals[n]) if n[0] == "u" else program.avals[n] for n in outside})
@@ -211,6 +212,7 @@ class Owed:
         self, avals: dict[Name, Any], later: Sequence[Name] = (), packed: dict[Name, Array] | None = None
     ) -> None:
         self.avals = avals
+        self.moments = not later
         self.later = later
         self.packed = packed or {}
         self.parts: dict[Name, list[tuple[int, Array]]] = {}
@@ -219,7 +221,10 @@ class Owed:
     def add(self, name: Name, start: int, ct: Array) -> None:
         if name in self.avals:
             shape = self.avals[name].shape
-            self.parts.setdefault(name, []).append((start, reduced(ct, (*shape[:-1], *ct.shape[-1:]) if shape else ())))
+            over = int(name[0] == "u" and self.moments)
+            wanted = (*shape[over:-1], *ct.shape[-1:]) if shape[over:] else ()
+            part = jax.vmap(lambda ct: reduced(ct, wanted))(ct) if over else reduced(ct, wanted)
+            self.parts.setdefault(name, []).append((start, part))
 
     def hand_back(self, pieces: Form, ct: Array, at: dict[int, Any]) -> None:
         """To each term of a form its share of the form's own."""
@@ -245,7 +250,7 @@ class Owed:
         """Where the total of a name stands alone in that of another."""
         ct = self.totals[name]
         for other in among:
-            for start, part in self.parts[other]:
+            for start, part in self.parts[other] if self.avals[other].shape else ():
                 stop = start + part.shape[-1]
                 if part is ct and sum(s < stop and start < s + p.shape[-1] for s, p in self.parts[other]) == 1:
                     return other, start

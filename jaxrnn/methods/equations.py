@@ -116,7 +116,8 @@ class Equations:
     @property
     def serves(self) -> bool:
         """Whether the loop can be differentiated piece by piece: not where a backward rule stands in it."""
-        return not any(eqn.primitive.name == "custom_vjp_call" for eqn in self.late)
+        closed_over = any(isinstance(c, jax.core.Tracer) for c in self.consts.values())
+        return not closed_over and not any(eqn.primitive.name == "custom_vjp_call" for eqn in self.late)
 
     def hoist(self, params: Any) -> tuple[list[Array], list[Array]]:
         """(weights, small)."""
@@ -210,5 +211,9 @@ def _weight(eqn: JaxprEqn, of_params: set[Var]) -> Var | None:
     """The operand of a product that comes from the params, where the other does not."""
     if eqn.primitive.name != "dot_general":
         return None
-    ours = [v for v in eqn.invars if isinstance(v, Var) and v in of_params]
+    ours = [
+        v
+        for v in eqn.invars
+        if isinstance(v, Var) and v in of_params and jax.numpy.issubdtype(type_of(v).dtype, jax.numpy.inexact)
+    ]
     return ours[0] if len(ours) == 1 else None

@@ -40,7 +40,8 @@ def fused(
     if jax.export.is_symbolic_dim(T):
         return scan(cell, params, carry, xs, keys, checkpoint)
     states = T * sum(leaf.nbytes for leaf in jax.tree.leaves(carry))
-    if checkpoint is None and states > CACHED:
+    fixed = not any(jax.export.is_symbolic_dim(b) for b in batch)
+    if checkpoint is None and fixed and states > CACHED:
         return in_chunks(run, params, carry, xs, keys, even_steps(T, max(1, ROWS // max(1, math.prod(batch)))))
     return checkpointed(run, params, carry, xs, keys, checkpoint)
 
@@ -51,6 +52,9 @@ def recurrence(
     """lax.scan of the step, differentiated as the module says."""
     leaves, tree = jax.tree.flatten(us)
     if leaves[0].shape[0] == 0:
+        return jax.lax.scan(lambda carry, u: step(params, carry, u), carry, us)
+    everything = jax.tree.leaves((params, carry, us))
+    if any(axis is not None for leaf in everything for axis in jax.typeof(leaf).sharding.spec):
         return jax.lax.scan(lambda carry, u: step(params, carry, u), carry, us)
     moment = [shaped(jax.typeof(u), u.shape[1:]) for u in leaves]
     equations = Equations(lambda p, c, u: step(p, c, tree.unflatten(u)), params, carry, moment)

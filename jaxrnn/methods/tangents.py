@@ -137,12 +137,13 @@ def compose(jaxpr: Jaxpr, constants: Sequence[Array], sources: Sequence[Name], n
             forms[out] = plus(forms[linear[0]], forms[linear[1]] if len(linear) == 2 else [])
         elif name == "sub" and len(linear) == 2 and _alike(linear, out):
             forms[out] = plus(forms[linear[0]], negative(forms[linear[1]]))
-        elif name == "neg":
+        elif name == "neg" and type_of(out).ndim:
             forms[out] = negative(forms[linear[0]])
         elif name in ("mul", "div") and len(linear) == 1 and _stretches(linear[0], out, forms):
             forms[out] = scaled(linear[0], _ranked(known_values[0], out), divide=name == "div")
         elif name == "select_n" and len(eqn.invars) == 3 and _alike(linear, out):
             where = _ranked(known_values[0], out)
+            where = np.asarray(where) if isinstance(where, bool) else where
             cases = []
             for v, chosen in zip(eqn.invars[1:], (~where, where), strict=True):
                 if isinstance(v, Var) and v in forms:
