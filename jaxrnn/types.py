@@ -75,8 +75,9 @@ class Cell(NamedTuple):
 
     init(key) -> params
     carry(batch_shape, params=None) -> carry     zeros, or the learned start that lives in params
-    project(params, xs, key=None) -> us          the work on x that needs no past, for all moments at once; `key`
-                                                 is Keys, from which its noise is drawn, to travel in us
+    project(params, xs, key=None) -> us          the work on x that needs no past, for many moments at once but each
+                                                 by itself: a method may give it any part of the sequence; `key` is
+                                                 Keys, from which its noise is drawn, to travel in us
     step(params, carry, u) -> (carry, y)         the recurrence
     fast                                         what faster methods may use: None, Gated(...) or Linear(...)
     """

@@ -10,7 +10,19 @@ from jaxtyping import Array
 
 from jaxrnn.methods.equations import Equations, bind, evaluate, flat_jaxpr, live, read, recalled
 from jaxrnn.methods.scan import steps_an_iteration
-from jaxrnn.methods.tangents import Form, Let, Name, Other, Product, Program, compose, factors, packed_factors, reduced
+from jaxrnn.methods.tangents import (
+    Form,
+    Let,
+    Name,
+    Other,
+    Product,
+    Program,
+    compose,
+    factors,
+    packed_factors,
+    reduced,
+    times,
+)
 from jaxrnn.policy import may_merge, merged
 from jaxrnn.sharding import shaped, zeros
 
@@ -123,23 +135,29 @@ class Derivative:
         arrays = [*factors(program, without={*outside, *packed}), *packed.values()]
         turned = [jnp.swapaxes(w, 0, 1) if self.equations.is_plain(k) else w for k, w in enumerate(weights)]
         dcarry, dys = cotangents[: len(carries)], cotangents[len(carries) :]
-        K = self.K
+        summed = [name for name in outside if name[0] == "small"]
         stacked: dict[Name, Place] = {}  # where, in what the loop stacks, each name's cotangent stands
 
-        def body(after: list[Array], moment: Any) -> tuple[list[Array], list[Array]]:
-            cts, now = moment
+        def body(state: tuple[list[Array], list[Array]], moment: Any) -> tuple[Any, list[Array]]:
+            (after, sums), (cts, now) = state, moment
             at = {id(array): part for array, part in zip(arrays, now, strict=True)}
             owed = Owed(program.avals, later=outside, packed={name: at[id(a)] for name, a in packed.items()})
             self._step_back(program, turned, [*after, *cts], at, owed)
             before = [owed.total(name) for name in carries]
-            return before, _to_stack(program, owed, outside, stacked)
+            # What equations that are not elementwise owe the params is summed here: it may be as large as they are.
+            sums = [a + owed.total(name) if name in owed.parts else a for name, a in zip(summed, sums, strict=True)]
+            return (before, sums), _to_stack(program, owed, outside, stacked)
 
-        dcarry, lists = jax.lax.scan(
-            body, list(dcarry), (list(dys), arrays), reverse=True, length=K, unroll=steps_an_iteration(K)
+        start = list(dcarry), [zeros(program.avals[name]) for name in summed]
+        (dcarry, sums), lists = jax.lax.scan(
+            body, start, (list(dys), arrays), reverse=True, length=self.K, unroll=steps_an_iteration(self.K)
         )
 
-        owed = Owed({n: _over(K, program.avals[n]) if n[0] == "u" else program.avals[n] for n in outside})
-        for name in outside:
+        along = [name for name in outside if name[0] == "u"]
+        owed = Owed({**program.avals, **{n: _over(self.K, program.avals[n]) for n in along}}, only=outside, along=along)
+        for name, a in zip(summed, sums, strict=True):
+            owed.add(name, 0, a)
+        for name in along:
             if name in stacked:
                 owed.add(name, 0, stacked[name].of(lists))
         for entry in program.entries:
@@ -204,27 +222,34 @@ class Place(NamedTuple):
 class Owed:
     """Cotangents on their way back: for every name, parts at their columns, to be summed.
 
-    What forms owe to the names `later` is left to large operations after the loop; what they owe to those that are
-    `packed` is multiplied by its factors all at once.
+    What forms owe to the names `later` is left to large operations after the loop, where `only` those count, some of
+    them `along` the moments. What is owed to a name that is `packed` is multiplied by its factors all at once.
     """
 
     def __init__(
-        self, avals: dict[Name, Any], later: Sequence[Name] = (), packed: dict[Name, Array] | None = None
+        self,
+        avals: dict[Name, Any],
+        later: Sequence[Name] = (),
+        packed: dict[Name, Array] | None = None,
+        only: Sequence[Name] | None = None,
+        along: Sequence[Name] = (),
     ) -> None:
         self.avals = avals
-        self.moments = not later
-        self.later = later
         self.packed = packed or {}
+        self.ours = [name for name in (avals if only is None else only) if name not in later]
+        self.along = along
         self.parts: dict[Name, list[tuple[int, Array]]] = {}
         self.totals: dict[Name, Array] = {}
 
     def add(self, name: Name, start: int, ct: Array) -> None:
-        if name in self.avals:
-            shape = self.avals[name].shape
-            over = int(name[0] == "u" and self.moments)
-            wanted = (*shape[over:-1], *ct.shape[-1:]) if shape[over:] else ()
-            part = jax.vmap(lambda ct: reduced(ct, wanted))(ct) if over else reduced(ct, wanted)
-            self.parts.setdefault(name, []).append((start, part))
+        """A part, summed over the rows that its source was stretched to."""
+
+        def stretched(ct: Array, shape: tuple[int, ...]) -> Array:
+            return reduced(ct, (*shape[:-1], *ct.shape[-1:]) if shape else ())
+
+        shape = self.avals[name].shape
+        part = jax.vmap(lambda ct: stretched(ct, shape[1:]))(ct) if name in self.along else stretched(ct, shape)
+        self.parts.setdefault(name, []).append((start, part))
 
     def hand_back(self, pieces: Form, ct: Array, at: dict[int, Any]) -> None:
         """To each term of a form its share of the form's own."""
@@ -233,10 +258,9 @@ class Owed:
             part = ct if piece.width == ct.shape[-1] else ct[..., offset : offset + piece.width]
             offset += piece.width
             for source, start, factor in piece.terms:
-                if source not in self.avals or source in self.later:
-                    continue
-                whole = factor is None or source in self.packed
-                self.add(source, start, part if whole else part * _factor(factor, at))
+                if source in self.ours:
+                    whole = factor is None or source in self.packed
+                    self.add(source, start, part if whole else times(part, _factor(factor, at)))
 
     def total(self, name: Name) -> Array:
         """The sum of the parts, zeros where there are none; formed once."""
@@ -278,7 +302,7 @@ def _to_stack(program: Program, owed: Owed, outside: list[Name], stacked: dict[N
                 stop = start + program.avals[entry.name].shape[-1]
                 stacked[entry.name] = Place(stacked[product].number, slice(start, stop))
     for name in outside:
-        if name in owed.parts:
+        if name[0] == "u" and name in owed.parts:
             stack(name)
     return lists
 
@@ -323,7 +347,7 @@ def _formed(pieces: Form, env: dict[Name, Array], at: dict[int, Any], aval: Any)
         for source, start, factor in piece.terms:
             a = env[source]
             a = a if a.shape[-1] == piece.width else a[..., start : start + piece.width]
-            total = total + (a if factor is None else a * _factor(factor, at))
+            total = total + (a if factor is None else times(a, _factor(factor, at)))
         parts.append(total)
     return parts[0] if len(parts) == 1 else jnp.concatenate(parts, -1)
 

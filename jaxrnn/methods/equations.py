@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 from jaxtyping import Array
 
@@ -116,7 +117,7 @@ class Equations:
     @property
     def serves(self) -> bool:
         """Whether the loop can be differentiated piece by piece: not where a backward rule stands in it."""
-        closed_over = any(isinstance(c, jax.core.Tracer) for c in self.consts.values())
+        closed_over = any(isinstance(c, Tracer) for c in self.consts.values())
         return not closed_over and not any(eqn.primitive.name == "custom_vjp_call" for eqn in self.late)
 
     def hoist(self, params: Any) -> tuple[list[Array], list[Array]]:

@@ -53,8 +53,7 @@ def recurrence(
     leaves, tree = jax.tree.flatten(us)
     if leaves[0].shape[0] == 0:
         return jax.lax.scan(lambda carry, u: step(params, carry, u), carry, us)
-    everything = jax.tree.leaves((params, carry, us))
-    if any(axis is not None for leaf in everything for axis in jax.typeof(leaf).sharding.spec):
+    if _is_explicitly_sharded(params, carry, us):
         return jax.lax.scan(lambda carry, u: step(params, carry, u), carry, us)
     moment = [shaped(jax.typeof(u), u.shape[1:]) for u in leaves]
     equations = Equations(lambda p, c, u: step(p, c, tree.unflatten(u)), params, carry, moment)
@@ -103,3 +102,8 @@ def forward(
 
     last, (ys, emitted) = jax.lax.scan(body, list(carry), list(us), unroll=steps_an_iteration(us[0].shape[0]))
     return [*last, *ys], emitted
+
+
+def _is_explicitly_sharded(*trees: PyTree[Array]) -> bool:
+    """Whether types name mesh axes (AxisType.Explicit), which rewritten equations would have to name too."""
+    return any(axis is not None for leaf in jax.tree.leaves(trees) for axis in jax.typeof(leaf).sharding.spec)

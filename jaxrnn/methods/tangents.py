@@ -112,7 +112,7 @@ def compose(jaxpr: Jaxpr, constants: Sequence[Array], sources: Sequence[Name], n
         for piece in forms[v]:
             part = _columns(factor, offset, piece.width)
             part = 1 / part if divide else part
-            out.append(Piece(piece.width, tuple(t._replace(factor=_times(t.factor, part)) for t in piece.terms)))
+            out.append(Piece(piece.width, tuple(t._replace(factor=times(t.factor, part)) for t in piece.terms)))
             offset += piece.width
         return out
 
@@ -143,11 +143,11 @@ def compose(jaxpr: Jaxpr, constants: Sequence[Array], sources: Sequence[Name], n
             forms[out] = scaled(linear[0], _ranked(known_values[0], out), divide=name == "div")
         elif name == "select_n" and len(eqn.invars) == 3 and _alike(linear, out):
             where = _ranked(known_values[0], out)
-            where = np.asarray(where) if isinstance(where, bool) else where
+            where = jnp.asarray(where)
             cases = []
             for v, chosen in zip(eqn.invars[1:], (~where, where), strict=True):
                 if isinstance(v, Var) and v in forms:
-                    cases.append(scaled(v, chosen.astype(type_of(out).dtype)))
+                    cases.append(scaled(v, chosen))
             forms[out] = plus(*cases) if len(cases) == 2 else cases[0]
         elif name == "split" and eqn.params["axis"] == type_of(out).ndim - 1:
             starts = np.cumsum([0, *eqn.params["sizes"][:-1]])
@@ -205,16 +205,21 @@ def plus(a: Form, b: Form) -> Form:
     out = []
     for low, high in itertools.pairwise(edges):
         terms = [t for form in (a, b) for piece in columns(form, low, high - low) for t in piece.terms]
-        merged: dict[tuple[Name, int], Term] = {}
+        merged: dict[Any, Term] = {}
         for term in terms:
             place = term.source, term.start
-            merged[place] = term._replace(factor=_sum(merged[place].factor, term.factor)) if place in merged else term
+            if place not in merged:
+                merged[place] = term
+            elif _is_choice(term.factor) or _is_choice(merged[place].factor):
+                merged[*place, len(merged)] = term
+            else:
+                merged[place] = term._replace(factor=_sum(merged[place].factor, term.factor))
         out.append(Piece(high - low, tuple(merged.values())))
     return out
 
 
 def negative(pieces: Form) -> Form:
-    return [Piece(p.width, tuple(t._replace(factor=_times(t.factor, -1.0)) for t in p.terms)) for p in pieces]
+    return [Piece(p.width, tuple(t._replace(factor=times(t.factor, -1.0)) for t in p.terms)) for p in pieces]
 
 
 def _edges(pieces: Form) -> list[int]:
@@ -231,8 +236,17 @@ def _columns(factor: Any, start: int, width: int) -> Any:
     return factor[..., start : start + width]
 
 
-def _times(a: Any, b: Any) -> Any:
-    return b if a is None else a * b
+def times(a: Any, b: Any) -> Any:
+    """a * b for factors; one that is true or false chooses, so that what is not chosen may be NaN."""
+    if a is None:
+        return b
+    if _is_choice(b):
+        return a & b if _is_choice(a) else jnp.where(b, a, jnp.zeros((), a.dtype) if hasattr(a, "dtype") else 0.0)
+    return times(b, a) if _is_choice(a) else a * b
+
+
+def _is_choice(factor: Any) -> bool:
+    return hasattr(factor, "dtype") and factor.dtype == bool
 
 
 def _sum(a: Any, b: Any) -> Any:
@@ -333,7 +347,7 @@ def _packed(terms: list[tuple[int, int, Any]], aval: Any) -> Array | None:
     ends = list(itertools.accumulate(width for _, width, _ in each))
     factors = [factor for *_, factor in each]
     side_by_side = len(each) > 1 and starts == [0, *ends[:-1]] and (*aval.shape[-1:],) == (ends[-1],)
-    if not side_by_side or any(np.ndim(f) == 0 or f is None for f in factors):
+    if not side_by_side or any(np.ndim(f) == 0 or f is None or _is_choice(f) for f in factors):
         return None
     full = all(f.shape[1:] == (*aval.shape[:-1], width) for (_, width, f) in each)
     return jnp.concatenate(factors, axis=-1) if full else None
