@@ -34,8 +34,12 @@ def _names(rows: list[Row]) -> list[str]:
 
 def bars(rows: list[Row], style: Style) -> Any:
     """A panel a case: how long each contender took, with p10 to p90, in the order of the results."""
+    cells = list(dict.fromkeys(row["cell"] for row in rows))
     cases = by_case(rows)
-    columns = min(3, len(cases))
+    columns = len(cells) if len(cells) > 1 else min(3, len(cases))
+    if len(cells) > 1:  # a column a cell
+        shapes = list(dict.fromkeys(case[1:] for case in cases))
+        cases = dict(sorted(cases.items(), key=lambda item: (shapes.index(item[0][1:]), cells.index(item[0][0]))))
     lines = -(-len(cases) // columns)
     height = 1.0 + 0.26 * len(style)
     figure = matplotlib.figure.Figure(figsize=(5.2 * columns, height * lines), layout="constrained")
@@ -71,6 +75,9 @@ def roofline(rows: list[Row], session: Row, style: Style) -> Any:
     axes.set(
         xscale="log", yscale="log", xlabel="flops a byte that must move", ylabel="GFLOP/s", title="Roofline, float32"
     )
+    for side in (axes.xaxis, axes.yaxis):
+        side.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}")
     axes.grid(alpha=0.3, which="both")
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
     return figure
@@ -101,6 +108,7 @@ def against(axis: str, rows: list[Row], style: Style) -> Any:
             )
         ticks = sorted({row[axis] for row in those})
         panel.set(xscale="log", yscale="log", ylabel="ms", xlabel="H = I" if axis == "H" else axis)
+        panel.yaxis.set_major_formatter("{x:g}")
         panel.set_xticks(ticks, [str(tick) for tick in ticks])
         panel.minorticks_off()
         (_, cell), *others = place

@@ -11,10 +11,6 @@ import numpy as np
 from jaxrnn.bench.problem import Outputs, Problem
 
 
-class Refused(Exception):
-    """The contender does not do this, and says why."""
-
-
 class Step(Protocol):
     notes: dict[str, Any]  # precision, algorithm, device, version
 
@@ -43,6 +39,7 @@ class Forward(NamedTuple):
     as_params: Callable[[Any], Any]
     algorithm: str
     batch_first: bool = False
+    precision: str = ""  # beside the dtype of x and the weights
 
 
 class Jax:
@@ -57,7 +54,7 @@ class Jax:
         self.notes = {
             "version": version,
             "algorithm": forward.algorithm,
-            "precision": f"{problem.case.dtype}, {_products()}",
+            "precision": ", ".join(word for word in (problem.case.dtype, _products(), forward.precision) if word),
             "device": jax.devices()[0].device_kind,
         }
 
@@ -105,7 +102,7 @@ def _products() -> str:
     asked = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
     if asked is None and jax.default_backend() != "cpu":
         return "products in XLA's default precision (TF32 where the GPU has it)"
-    return f"products {asked or 'exact'}"
+    return f"products {asked}" if asked else ""
 
 
 def _planned(step: Any) -> int | None:

@@ -130,9 +130,7 @@ def _notes(session: Row, rows: list[Row]) -> Iterable[str]:
         well = [row for row in those if row["status"] == "ok"]
         options = {str(row["compiler_options"]) for row in well if row["compiler_options"]}
         worst = max((max(row["errors"].values()) for row in well if row.get("errors")), default=None)
-        words = (
-            [f"{name} {well[0]['version']}: {_each(well, 'algorithm')}; {_each(well, 'precision')}"] if well else [name]
-        )
+        words = [f"{name} {well[0]['version']}", _each(well, "algorithm"), _each(well, "precision")] if well else [name]
         words += [f"XLA options {text}" for text in options]
         words += [f"largest error {worst:.0e}"] if worst is not None else []
         words += [f"failed: {reason}" for reason in dict.fromkeys(r["reason"] for r in those if r["status"] != "ok")]

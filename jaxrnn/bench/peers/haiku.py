@@ -35,7 +35,7 @@ def build(problem: Problem) -> Jax:
             apply=apply,
             weights=weights,
             as_params=as_params,
-            algorithm=f"dynamic_unroll({make.func.__name__}), a scan",  # pyright: ignore[reportFunctionMemberAccess]
+            algorithm=f"dynamic_unroll({make.func.__name__})",  # pyright: ignore[reportFunctionMemberAccess]
         ),
         hk.__version__,
     )

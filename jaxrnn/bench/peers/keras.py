@@ -14,12 +14,17 @@ from jaxrnn.unrolling import unroll
 
 
 def build(problem: Problem) -> Jax:
-    layer: Any = to_keras(batch_major(unroll(problem.cell)), problem.params)
+    keras.config.set_floatx(problem.case.dtype)  # or inputs become float32
+    filled: Any = to_keras(batch_major(unroll(problem.cell)), problem.params)
+    # An orthogonal start is not to be had in bfloat16, and is replaced anyway.
+    options = {"dtype": problem.case.dtype, "recurrent_initializer": "zeros"}
+    layer = type(filled).from_config(filled.get_config() | options)
+    layer.build((None, None, problem.case.I))
+    layer.set_weights(filled.get_weights())
     weights = [variable.value for variable in layer.trainable_variables]
     fixed = [variable.value for variable in layer.non_trainable_variables]
 
     def as_params(gradients: Any) -> Any:
-        filled: Any = to_keras(batch_major(unroll(problem.cell)), problem.params)
         b = gradients[2]
         if b.ndim == 2:  # [b_x, b_h] of a GRU, with the same gradient where both are only added: counted once
             b = np.stack([b[0], np.where(np.arange(b.shape[1]) < 2 * problem.case.H, 0, b[1])])

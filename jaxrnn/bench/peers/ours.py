@@ -22,6 +22,7 @@ def build(problem: Problem, method: str, compiler_options: dict[str, Any] | None
             apply=lambda params, xs: layer.apply(params, layer.carry(xs.shape[1:-1], params), xs)[1],
             weights=problem.params,
             as_params=lambda gradients: gradients,
+            precision="sums and carry in float32" * (case.dtype == "bfloat16"),
             algorithm=f"method {method}" + (f" (is {auto(cell)})" if method == "auto" else ""),
         ),
         importlib.metadata.version("jaxrnn"),

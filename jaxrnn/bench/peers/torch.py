@@ -15,7 +15,8 @@ from jaxrnn.unrolling import unroll
 def build(problem: Problem) -> "Eager":
     torch.set_num_threads(len(os.sched_getaffinity(0)))  # as many as XLA has
     name = "oneDNN" if torch.backends.mkldnn.is_available() else "ATen"
-    precision = f"products {torch.get_float32_matmul_precision()}"
+    reduced = torch.get_float32_matmul_precision()
+    precision = "" if reduced == "highest" else f"products {reduced}"
     return Eager(problem, "cpu", f"{name} where it serves, {torch.get_num_threads()} threads", precision)
 
 
@@ -31,7 +32,7 @@ class Eager:
         self.notes: dict[str, Any] = {
             "version": torch.__version__,
             "algorithm": f"nn.{type(self.module).__name__}, {algorithm}",
-            "precision": f"{problem.case.dtype}, {precision}",
+            "precision": ", ".join(word for word in (problem.case.dtype, precision) if word),
             "device": torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu",
         }
 

@@ -9,5 +9,5 @@ from jaxrnn.bench.problem import Problem
 def build(problem: Problem) -> Eager:
     if not torch.cuda.is_available():
         raise RuntimeError("this PyTorch sees no CUDA device")
-    precision = "TF32 allowed in cuDNN" if torch.backends.cudnn.allow_tf32 else "products exact"
+    precision = "TF32 allowed in cuDNN" if torch.backends.cudnn.allow_tf32 else ""
     return Eager(problem, "cuda", f"cuDNN {torch.backends.cudnn.version()}", precision)
