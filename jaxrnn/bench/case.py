@@ -48,9 +48,9 @@ def cases(options: Bench) -> list[Case]:
     """Every case asked for. Raises ValueError on unknown names and on what is no shape."""
     cells = ("lstm",) if options.smoke else options.cells
     for cell in cells:
-        checks.choice("bench", "cells", cell, list(CELLS))
+        checks.choice("bench", "cell", cell, list(CELLS))
     for dtype in options.dtypes:
-        checks.choice("bench", "dtypes", dtype, list(DTYPES))
+        checks.choice("bench", "dtype", dtype, list(DTYPES))
     shapes = [_shape(text) for text in ((SMOKE,) if options.smoke else SWEEP if options.sweep else options.shapes)]
     return [
         Case(cell, *shape, dtype, options.mode)
@@ -73,7 +73,7 @@ def _shape(text: str) -> tuple[int, int, int, int]:
 def contenders(options: Bench) -> list[Contender]:
     """jaxrnn's methods, with and without XLA's options, and the peers. Raises ValueError on unknown or absent ones."""
     for method in options.methods:
-        checks.choice("bench", "methods", method, ["auto", *METHODS])
+        checks.choice("bench", "method", method, ["auto", *METHODS])
     ours = [Contender("jaxrnn", method) for method in dict.fromkeys(options.methods)]
     if extra := _compiler_options(options.compiler_options):
         ours += [one._replace(compiler_options=extra) for one in ours]
@@ -81,7 +81,7 @@ def contenders(options: Bench) -> list[Contender]:
     if names == [NONE]:
         return ours
     for name in names:
-        checks.choice("bench", "peers", name, [NONE, *PEERS])
+        checks.choice("bench", "peer", name, [NONE, *PEERS])
         if not installed(name):
             raise ValueError(f"bench: peers has {name!r}, which needs `pip install {PEERS[name].package}`" + _on(name))
     return ours + [Contender(name) for name in names]

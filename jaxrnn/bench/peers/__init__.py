@@ -29,6 +29,7 @@ PEERS = {
     "keras": Peer("keras", "keras", THREE | {"gru_before": "gru_before"}),
     "torch": Peer("torch", "torch", THREE | {"lstm_projected": "lstm_projected"}),
     "torch_cuda": Peer("torch", "torch", THREE | {"lstm_projected": "lstm_projected"}, gpu=True),
+    "flashrnn": Peer("flashrnn", "flashrnn", THREE, gpu=True),
     "cudnn": Peer("jax", "jax[cuda]", {"lstm": "lstm"}, gpu=True),
 }
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from jaxrnn.bench.peers.torch import Eager
+from jaxrnn.bench.peers.torch import Eager, own
 from jaxrnn.bench.problem import Problem
 
 
@@ -10,4 +10,4 @@ def build(problem: Problem) -> Eager:
     if not torch.cuda.is_available():
         raise RuntimeError("this PyTorch sees no CUDA device")
     precision = "TF32 allowed in cuDNN" if torch.backends.cudnn.allow_tf32 else ""
-    return Eager(problem, "cuda", f"cuDNN {torch.backends.cudnn.version()}", precision)
+    return own(problem, "cuda", f"cuDNN {torch.backends.cudnn.version()}", precision)
