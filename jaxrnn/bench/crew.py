@@ -38,11 +38,11 @@ def crew() -> Iterator[list[Worker]]:
             dismiss(worker)
 
 
-def start(environment: dict[str, str] | None = None) -> Worker:
-    """A new worker, which begins to import while others are asked."""
+def start(environment: dict[str, str] | None = None, *frameworks: str) -> Worker:
+    """A new worker, which begins to import at once."""
     words = tempfile.TemporaryFile("w+")  # noqa: SIM115 - it lives as long as the worker
     process = subprocess.Popen(
-        [sys.executable, "-m", "jaxrnn.bench.worker"],
+        [sys.executable, "-m", "jaxrnn.bench.worker", *frameworks],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=words,

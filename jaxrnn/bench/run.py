@@ -63,11 +63,16 @@ def measure(
         rows: list[Row] = []
         running: list[tuple[Row, Worker]] = []
         for one in those:
-            workers.append(start(FLOAT64 if case.dtype == "float64" else None))
+            workers.append(start(FLOAT64 if case.dtype == "float64" else {}, one.framework))
             rows.append(_row(case, one, {"status": "ok", "rounds": [], **work[one.computes(case.cell)]}))
+        for worker, row in zip(workers, rows, strict=True):
+            with _failing(row):
+                ask(worker, "ready")  # all have imported before one is timed
         for one, worker, row in zip(those, workers, rows, strict=True):
             show(f"{case.title}: {one.name} compiles")
             computes = one.computes(case.cell) or ""
+            if row["status"] != "ok":
+                continue
             with _failing(row):
                 row |= ask(worker, "build", case=case, contender=one, computes=computes, path=forms[computes])
                 running.append((row, worker))

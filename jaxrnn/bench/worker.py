@@ -1,4 +1,4 @@
-"""One contender's process: reads a question a line, answers a line. `python -m jaxrnn.bench.worker` is started by crew.
+"""One contender's process, `python -m jaxrnn.bench.worker FRAMEWORK`: reads a question a line, answers a line.
 
 A question is {"do": name, ...arguments}; an answer is a JSON object, with "error" in it where something was raised.
 What libraries print goes to stderr, so that answers stand alone.
@@ -19,6 +19,10 @@ from jaxrnn.bench.case import Case, Contender
 
 class Worker:
     """Does what it is asked; its step is built once."""
+
+    def ready(self) -> dict[str, Any]:
+        """An answer once everything is imported."""
+        return {}
 
     def problem(self, case: list[Any], forms: dict[str, str], solve: bool) -> dict[str, Any]:
         """Draw the numbers of a case and solve them in float64, for every form that some contender computes."""
@@ -56,12 +60,8 @@ class Worker:
         self.solution = _paths(path)[1]
         given = problem.load(Case(*case), computes, _paths(path)[0])
         who = Contender(*contender)
-        if who.framework == "jaxrnn":
-            from jaxrnn.bench.peers import ours
-
-            self.step = ours.build(given, who.method or "auto", who.compiler_options)
-        else:
-            self.step = importlib.import_module(f"jaxrnn.bench.peers.{who.framework}").build(given)
+        how = {"method": who.method, "compiler_options": who.compiler_options} if who.method else {}
+        self.step = _peer(who.framework).build(given, **how)
         stages = self.step.compile()
         began = time.perf_counter()
         grown = memory.growth(self.step.run)
@@ -81,6 +81,10 @@ class Worker:
         from jaxrnn.bench import problem
 
         return {"errors": problem.errors(self.step.outputs(), self.solution)}
+
+
+def _peer(framework: str) -> Any:
+    return importlib.import_module(f"jaxrnn.bench.peers.{framework}")
 
 
 def _paths(path: str) -> tuple[Path, Path]:
@@ -111,6 +115,8 @@ def serve(worker: Any, questions: Any, answer: Callable[[str], Any]) -> None:
 def main() -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
+    for framework in sys.argv[1:]:
+        _peer(framework)
     serve(Worker(), sys.stdin, answers.write)
 
 

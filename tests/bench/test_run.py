@@ -53,21 +53,23 @@ def answers(told):
 
     def ask(one, do, **arguments):
         times[one, do] = times.get((one, do), 0) + 1
-        answer = told.get(one, {}).get(do, {"build": BUILT, "time": {"seconds": 0.001}, "check": {"errors": {}}}[do])
+        answer = told.get(one, {}).get(
+            do, {"ready": {}, "build": BUILT, "time": {"seconds": 0.001}, "check": {"errors": {}}}[do]
+        )
         return answer(times[one, do]) if callable(answer) else answer
 
     return ask
 
 
-@pytest.mark.parametrize("when", ["build", "time"])
+@pytest.mark.parametrize("when", ["ready", "build", "time"])
 def test_a_death_costs_no_other_result(when, monkeypatch):
     def dies(times):
-        if when == "build" or times == 3:
+        if when != "time" or times == 3:
             raise crew.Died("killed: SIGKILL")
         return {"seconds": 0.002}
 
     names = iter(["first", "second", "third"])
-    monkeypatch.setattr(run, "start", lambda environment: next(names))
+    monkeypatch.setattr(run, "start", lambda *where: next(names))
     monkeypatch.setattr(run, "prepare", lambda case, forms: WORK)
     monkeypatch.setattr(run, "ask", answers({"second": {when: dies}}))
     monkeypatch.setattr(crew, "dismiss", lambda worker: None)
@@ -75,7 +77,7 @@ def test_a_death_costs_no_other_result(when, monkeypatch):
     said = []
     rows = list(run.measure(CASE, those, Bench(rounds=7), SESSION, "/nowhere", said.append))
     assert [row["status"] for row in rows] == ["ok", "failed", "ok"]
-    assert [len(row["rounds"]) for row in rows] == [7, {"build": 0, "time": 2}[when], 7]
+    assert [len(row["rounds"]) for row in rows] == [7, 2 if when == "time" else 0, 7]
     assert rows[1]["reason"] == "killed: SIGKILL"
     assert len(said) == 3 * len(those)  # the bar comes to its end all the same
 
