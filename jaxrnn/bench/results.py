@@ -38,6 +38,8 @@ def read(path: Path) -> tuple[Row, list[Row]]:
         raise ValueError(f"bench: {path} is no file of results: {error}") from None
     if not isinstance(session, dict) or session.get("kind") != "session":
         raise ValueError(f"bench: {path} is no file of results: its first line is no session")
+    if not rows:
+        raise ValueError(f"bench: {path} has no rows: it was interrupted before its first case ended")
     return session, rows
 
 

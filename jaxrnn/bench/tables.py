@@ -1,5 +1,6 @@
 """Results as tables: every number in the terminal, medians side by side in Markdown."""
 
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -120,7 +121,7 @@ def _notes(session: Row, rows: list[Row]) -> Iterable[str]:
     rates = f"{session['peak_flops'] / 1e9:.0f} GFLOP/s, memory at {session['bandwidth'] / 1e9:.0f} GB/s"
     yield (
         f"Milliseconds of {' or '.join(STEPS[mode] for mode in modes)} in {', '.join(dtypes)}: the median (p10 to p90)"
-        f" of interleaved runs, each contender in a process of its own. `{' '.join(session['command'])}`, {commit},"
+        f" of interleaved runs, each contender in a process of its own. `{shlex.join(session['command'])}`, {commit},"
         f" {session['started'][:10]}, jax {session['versions']['jax']} on {device['kind']}"
         f" ({session['processor'] or device['machine']}, {session['threads']} threads; products in float32 at {rates})."
     )
