@@ -118,7 +118,7 @@ def test_on_one_device_time_and_batch_are_one_axis_of_every_product(batch, monke
 
     def gradients():
         layer = unroll(e.cell, "fused")
-        f = jax.grad(lambda *a: loss(layer, *a, e.mask, e.reset), (0, 1, 2))
+        f = jax.grad(lambda p, c, xs: loss(layer, p, c, xs, e.mask, e.reset), (0, 1, 2))
         return f(e.params, e.carry, e.xs), jax.make_jaxpr(f)(e.params, e.carry, e.xs).jaxpr
 
     spread, _ = gradients()

@@ -183,11 +183,11 @@ class Derivative:
         """One product over all moments."""
         if ct is None:
             return zeros(jax.typeof(weight))
-        along = jax.vmap(self.equations.product, (None, 0, None))
         if self.equations.is_plain(k) and may_merge(operands):
-            operands, ct = merged(operands), merged(ct)
-            along = self.equations.product
-        return jax.linear_transpose(lambda w: along(k, operands, w), weight)(ct)[0]
+            function, operands, ct = self.equations.of_rows, merged(operands), merged(ct)
+        else:
+            function = jax.vmap(self.equations.product, (None, 0, None))
+        return jax.linear_transpose(lambda w: function(k, operands, w), weight)(ct)[0]
 
 
 class Place(NamedTuple):

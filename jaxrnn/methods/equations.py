@@ -136,6 +136,11 @@ class Equations:
         plain = [[*axes] for axes in (*contracted, *batched)] == [[type_of(a).ndim - 1], [0], [], []]
         return w is self.weight_vars[k] and type_of(w).ndim == 2 and plain
 
+    def of_rows(self, k: int, rows: Array, weight: Array) -> Array:
+        """Plain product k for [rows, n]."""
+        how = {name: self.product_list[k].params[name] for name in ("precision", "preferred_element_type")}
+        return jax.lax.dot_general(rows, weight, (((1,), (0,)), ((), ())), **how)
+
     def step(
         self, weights: Sequence[Array], small: Sequence[Array], carry: Sequence[Array], u: Sequence[Array]
     ) -> tuple[list[Array], list[Array], list[Array]]:
