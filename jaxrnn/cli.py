@@ -14,6 +14,7 @@ try:
 except ModuleNotFoundError:
     raise SystemExit('jaxrnn: the command needs more than the library does: pip install "jaxrnn[cli]"') from None
 
+from jaxrnn.bench.options import Bench
 from jaxrnn.runner.config import Config, Sample
 from jaxrnn.runner.stopping import Stopped
 from jaxrnn.runner.tasks import TASKS, Task
@@ -22,7 +23,7 @@ FAILED, USAGE, DIVERGED, INTERRUPTED = 1, 2, 3, 130  # and 128 + the signal's nu
 
 app = App(
     name="jaxrnn",
-    help="Recurrent networks in JAX: train one, see how well it did, and let it write.",
+    help="Recurrent networks in JAX: train one, see how well it did, let it write, and time it.",
     version=lambda: importlib.metadata.version("jaxrnn"),
     suppress_keyboard_interrupt=False,
 )
@@ -82,6 +83,15 @@ def sample(run: Path, /, *, config: Annotated[Sample | None, Parameter(name="*")
     from jaxrnn.runner.tasks.text import continue_prompt
 
     print(continue_prompt(run, found["config"], config or Sample()))
+
+
+@app.command
+def bench(*, options: Annotated[Bench | None, Parameter(name="*")] = None) -> None:
+    """Time jaxrnn against other libraries on this machine, or show and compare such results."""
+    from jaxrnn.bench import report
+    from jaxrnn.runner.console import make_console
+
+    report.bench(options or Bench(), make_console())
 
 
 def recipe(path: Path, tokens: Sequence[str]) -> list[str]:
