@@ -14,7 +14,7 @@ try:
 except ModuleNotFoundError:
     raise SystemExit('jaxrnn: the command needs more than the library does: pip install "jaxrnn[cli]"') from None
 
-from jaxrnn.runner.config import Config, Sample
+from jaxrnn.runner.config import Config, Sample, Trained
 from jaxrnn.runner.stopping import Stopped
 from jaxrnn.runner.tasks import TASKS, Task
 
@@ -50,13 +50,18 @@ for task_name, task in TASKS.items():
 
 def train(name: str, task: Task, config: Config) -> None:
     """Load, so that bad input is found first; then one recorded run in a directory of its own."""
+    import jax
+
+    from jaxrnn.runner import processes
     from jaxrnn.runner.console import make_console
     from jaxrnn.runner.record import recorded
 
     module = importlib.import_module(task.module)
     data = module.load(config)
-    console = make_console()
-    with recorded(config.out, name, config) as (directory, run):
+    if isinstance(config, Trained):
+        processes.join(config)
+    console = make_console(quiet=jax.process_index() > 0)
+    with processes.run_directory(config.out) as out, recorded(out, name, config) as (directory, run):
         console.out(f"{name}: run in {directory}", highlight=False)
         try:
             module.train(config, data, directory, run, console)

@@ -11,8 +11,8 @@ class _Console(Console):
         self.quiet = True
 
 
-def make_console() -> Console:
+def make_console(quiet: bool = False) -> Console:
     """A console that no character can make fail."""
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # pyright: ignore[reportAttributeAccessIssue]
-    return _Console()
+    return _Console(quiet=quiet)
