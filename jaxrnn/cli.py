@@ -52,22 +52,26 @@ def train(name: str, task: Task, config: Config) -> None:
     """Load, so that bad input is found first; then one recorded run in a directory of its own."""
     import jax
 
-    from jaxrnn.runner import processes
     from jaxrnn.runner.console import make_console
+    from jaxrnn.runner.devices import make_mesh
+    from jaxrnn.runner.processes import join, run_directory
     from jaxrnn.runner.record import recorded
+    from jaxrnn.runner.seeds import seeds_of
 
     module = importlib.import_module(task.module)
     data = module.load(config)
     if isinstance(config, Trained):
-        processes.join(config)
+        seeds_of(config)
+        join(config)
+        make_mesh(config)
     console = make_console(quiet=jax.process_index() > 0)
-    with processes.run_directory(config.out) as out, recorded(out, name, config) as (directory, run):
+    with run_directory(config.out) as out, recorded(out, name, config) as (directory, run):
         console.out(f"{name}: run in {directory}", highlight=False)
         try:
-            module.train(config, data, directory, run, console)
+            result = module.train(config, data, directory, run, console)
         except (ValueError, OSError) as error:  # what the user said was checked above; run.json has the traceback
             raise RuntimeError(f"{name}: {error}; see {directory / 'run.json'}") from error
-    console.out(f"{name}: done in {run['seconds']:.1f} s, everything is in {directory}", highlight=False)
+    console.out(f"{name}: {result}, done in {run['seconds']:.1f} s, everything is in {directory}", highlight=False)
 
 
 @app.command
@@ -86,7 +90,11 @@ def sample(run: Path, /, *, config: Annotated[Sample | None, Parameter(name="*")
         raise ValueError(f"run: {run} is a run of {found['task']!r}, wanted one of 'text'")
     from jaxrnn.runner.tasks.text import continue_prompt
 
-    print(continue_prompt(run, found["config"], config or Sample()))
+    how = config or Sample()
+    said = continue_prompt(run, found["config"], how)
+    if seeds := found["config"].get("seeds"):
+        print(f"jaxrnn: member {how.member} is seed {seeds[how.member]}", file=sys.stderr)
+    print(said)
 
 
 def recipe(path: Path, tokens: Sequence[str]) -> list[str]:

@@ -162,6 +162,8 @@ class Sample:
         Draw among the likeliest characters that together reach this probability only [all].
     seed
         Starts the random draws.
+    member
+        Which of the run's --seeds speaks, counted from 0.
     """
 
     prompt: str = ""
@@ -170,3 +172,4 @@ class Sample:
     top_k: PositiveInt | None = None
     top_p: Annotated[float, Parameter(validator=Number(gt=0, lte=1))] | None = None
     seed: Seed = 0
+    member: NonNegativeInt = 0

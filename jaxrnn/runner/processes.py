@@ -63,8 +63,12 @@ def host_meeting(address: tuple[str, int], processes: int, deadline: float) -> N
     here: dict[int, socket.socket] = {}
     with contextlib.ExitStack() as stack, socket.create_server(address) as server:
         while len(here) < processes - 1:
-            server.settimeout(left(deadline, f"{len(here) + 1} processes came"))
-            guest = stack.enter_context(server.accept()[0])
+            server.settimeout(0.1)
+            left(deadline, f"{len(here) + 1} of {processes} processes came")
+            try:
+                guest = stack.enter_context(server.accept()[0])
+            except TimeoutError:
+                continue
             guest.settimeout(1)
             with contextlib.suppress(OSError, ValueError):  # no process of ours
                 here[int(guest.recv(16))] = guest

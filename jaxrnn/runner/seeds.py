@@ -1,6 +1,6 @@
 """One seed, or several together: a run of several has them on axis 0 of every array."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -8,7 +8,32 @@ import numpy as np
 from jax.sharding import PartitionSpec as P
 from jaxtyping import PyTree
 
+from jaxrnn.runner.config import Trained
+
 Seeds = int | tuple[int, ...]
+
+
+def seeds_of(config: Trained) -> Seeds:
+    """The run's seed or seeds. Raises ValueError where both were given, or several are fewer than 2 or not distinct."""
+    if config.seeds is None:
+        return config.seed
+    if config.seed != 0:
+        raise ValueError(f"seed: got {config.seed} beside seeds {listed(config.seeds)}, wanted one or the other")
+    if len(config.seeds) < 2 or len(set(config.seeds)) < len(config.seeds):
+        raise ValueError(f"seeds: got {listed(config.seeds)}, wanted two or more, each once")
+    return tuple(config.seeds)
+
+
+def listed(seeds: Sequence[int]) -> str:
+    return ", ".join(map(str, seeds)) or "none"
+
+
+def place_of(member: int, seeds: Sequence[int] | None) -> int:
+    """A member's place on axis 0. Raises ValueError where the run has no such member."""
+    has = f"seeds {listed(seeds)} as members 0 to {len(seeds) - 1}" if seeds else "one seed, as member 0"
+    if member >= len(seeds or [0]):
+        raise ValueError(f"member: got {member}, the run has {has}")
+    return member
 
 
 def each(seeds: Seeds, make: Callable[[int], PyTree]) -> PyTree:

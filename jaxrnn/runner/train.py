@@ -26,7 +26,7 @@ from jaxrnn.runner.config import Trained
 from jaxrnn.runner.devices import AXIS, make_mesh, on_host, place
 from jaxrnn.runner.metrics import metrics_file
 from jaxrnn.runner.progress import progress
-from jaxrnn.runner.seeds import Seeds, described, each, for_each
+from jaxrnn.runner.seeds import Seeds, described, each, for_each, seeds_of
 from jaxrnn.runner.stopping import Stopped, stop_requests
 from jaxrnn.sharding import vary
 
@@ -64,7 +64,7 @@ def fit(task: str, problem: Problem, config: Trained, directory: Path, console: 
     Raises FloatingPointError when a loss is not finite, before that step is saved, and Stopped after it was asked to
     stop, by a signal to any of the processes, and has saved the step.
     """
-    mesh, optimizer, seeds = make_mesh(config), make_optimizer(config), config.seeds or config.seed
+    mesh, optimizer, seeds = make_mesh(config), make_optimizer(config), seeds_of(config)
     state = start(problem, optimizer, mesh, seeds)
     update = make_update(problem, optimizer, mesh, seeds)
     began = time.perf_counter()

@@ -28,7 +28,7 @@ from jaxrnn.runner.checkpoint import restore
 from jaxrnn.runner.config import Sample, Text
 from jaxrnn.runner.devices import AXIS
 from jaxrnn.runner.metrics import read_metrics
-from jaxrnn.runner.seeds import described, member
+from jaxrnn.runner.seeds import described, member, place_of
 from jaxrnn.runner.train import Problem, fit
 from jaxrnn.runner.width import width
 
@@ -86,7 +86,7 @@ def read(path: Path) -> str:
         raise ValueError(f"data: {path} is not UTF-8 text: {bad} ({error.reason})") from None
 
 
-def train(config: Text, data: Data, directory: Path, run: dict[str, Any], console: Console) -> None:
+def train(config: Text, data: Data, directory: Path, run: dict[str, Any], console: Console) -> str:
     """The whole run: train, judge, then show. What is known goes into the record before anything can fail."""
     (directory / "vocabulary.json").write_text(json.dumps(data.vocabulary), encoding="utf-8")
     layer = network(config, len(data.vocabulary))
@@ -111,6 +111,8 @@ def train(config: Text, data: Data, directory: Path, run: dict[str, Any], consol
     plot(directory, metrics)
     report(console, metrics, sample)
     warn_of_overfitting(console, directory, metrics["held_out_bits"])
+    many = f" over {len(config.seeds)} seeds" if config.seeds else ""
+    return f"held-out text {measured(metrics, 'held_out_bits').strip()} bits a character{many}"
 
 
 def make_problem(config: Text, layer: Layer, text: np.ndarray, evaluate: Callable[[PyTree], Any]) -> Problem:
@@ -143,7 +145,12 @@ def continue_prompt(directory: Path, config: dict[str, Any], sample: Sample) -> 
     """The prompt and what the run's newest checkpoint makes of it."""
     vocabulary = json.loads((directory / "vocabulary.json").read_text(encoding="utf-8"))
     layer = network(Text(**config), len(vocabulary))
-    params = restore(directory, "params", jax.eval_shape(layer.init, jax.random.key(0)))
+    like, seeds = jax.eval_shape(layer.init, jax.random.key(0)), config.get("seeds")
+    k = place_of(sample.member, seeds)
+    if seeds:
+        like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((len(seeds), *leaf.shape), leaf.dtype), like)
+    params = restore(directory, "params", like)
+    params = member(params, k) if seeds else params
     prompt = encode(sample.prompt, vocabulary) if sample.prompt else opening(vocabulary)
     how = {"temperature": sample.temperature, "top_k": sample.top_k, "top_p": sample.top_p}
     carry, key = layer.carry((), params), jax.random.key(sample.seed)
@@ -284,6 +291,12 @@ def report(console: Console, metrics: dict[str, float], sample: str) -> None:
     }
     console.out("\nbits per character", highlight=False)
     for name, words in rows.items():
-        console.out(f"  {words:<33}{metrics[name]:6.3f}", highlight=False)
+        console.out(f"  {words:<33}{measured(metrics, name)}", highlight=False)
     console.out("\nA sample at temperature 0.8:\n", highlight=False)
     console.out(sample, highlight=False)
+
+
+def measured(metrics: dict[str, Any], name: str) -> str:
+    """A number; of several seeds the mean, and the standard deviation in brackets."""
+    spread = f"{name}_std"
+    return f"{metrics[name]:6.3f}" + (f" (standard deviation {metrics[spread]:.3f})" if spread in metrics else "")
