@@ -1,11 +1,13 @@
 """The command. What needs jax is imported when it is called for, so that --help is there at once."""
 
+import dataclasses
 import importlib
 import importlib.metadata
 import sys
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any
 
 try:
@@ -50,22 +52,28 @@ for task_name, task in TASKS.items():
 
 def train(name: str, task: Task, config: Config) -> None:
     """Load, so that bad input is found first; then one recorded run in a directory of its own."""
-    import jax
-
-    from jaxrnn.runner.console import make_console
-    from jaxrnn.runner.devices import make_mesh
-    from jaxrnn.runner.processes import join, run_directory
-    from jaxrnn.runner.record import recorded
-    from jaxrnn.runner.seeds import seeds_of
-
     module = importlib.import_module(task.module)
     data = module.load(config)
-    if isinstance(config, Trained):
-        seeds_of(config)
-        join(config)
+    if not isinstance(config, Trained):
+        return train_here(name, module, data, config)
+
+    from jaxrnn.runner.devices import make_mesh
+    from jaxrnn.runner.processes import joined, run_directory
+    from jaxrnn.runner.seeds import seeds_of
+
+    seeds_of(config)
+    with joined(config), run_directory(config.out) as out:
         make_mesh(config)
-    console = make_console(quiet=jax.process_index() > 0)
-    with run_directory(config.out) as out, recorded(out, name, config) as (directory, run):
+        train_here(name, module, data, dataclasses.replace(config, out=out))
+
+
+def train_here(name: str, module: ModuleType, data: Any, config: Config) -> None:
+    """The run, and in a few words where it is and what came out."""
+    from jaxrnn.runner.console import make_console
+    from jaxrnn.runner.record import recorded
+
+    console = make_console()
+    with recorded(config.out, name, config) as (directory, run):
         console.out(f"{name}: run in {directory}", highlight=False)
         try:
             result = module.train(config, data, directory, run, console)

@@ -24,7 +24,7 @@ from jaxrnn.runner.devices import make_mesh
 from jaxrnn.runner.progress import progress
 from jaxrnn.runner.tasks import article, text
 
-pytestmark = pytest.mark.xdist_group("runner")  # its tests share three runs
+pytestmark = pytest.mark.xdist_group("runner")  # its tests share four runs
 
 COMMAND = Path(sys.executable).with_name("jaxrnn")
 TINY = [
@@ -58,14 +58,14 @@ def book(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, book):
-    """Three tiny runs, two of them with the same seed: name -> (directory, what was printed)."""
+    """Four tiny runs, two of them with the same seed, one with two: name -> (directory, what was printed)."""
     parent = tmp_path_factory.mktemp("runs")
     processes = {
-        name: start("train", "text", "--data", str(book), "--out", str(parent / name), "--seed", seed, *TINY)
-        for name, seed in (("one", "1"), ("same", "1"), ("other", "2"))
+        name: start("train", "text", "--data", str(book), "--out", str(parent / name), *seed.split(), *TINY)
+        for name, seed in (("one", "--seed 1"), ("same", "--seed 1"), ("other", "--seed 2"), ("both", "--seeds 1 2"))
     }
     printed = {name: process.communicate() for name, process in processes.items()}
-    assert [p.returncode for p in processes.values()] == [0, 0, 0], printed
+    assert [p.returncode for p in processes.values()] == [0, 0, 0, 0], printed
     return {name: (parent / name, out) for name, (out, _) in printed.items()}
 
 
@@ -110,6 +110,32 @@ def test_a_run_leaves_metrics_checkpoints_sample_and_picture(runs):
 def test_the_same_seed_gives_the_same_parameters(runs):
     digests = {name: json.loads((d / "run.json").read_text())["params_sha256"] for name, (d, _) in runs.items()}
     assert digests["one"] == digests["same"] != digests["other"]
+
+
+def test_seeds_together_are_recorded_and_judged_as_alone(runs):
+    alone, other, both = (json.loads((runs[k][0] / "run.json").read_text()) for k in ("one", "other", "both"))
+    assert (both["config"]["seeds"], both["seed"]) == ([1, 2], [1, 2])
+    for name in ("train_bits", "held_out_bits"):
+        bits = np.array([alone["metrics"][name], other["metrics"][name]])
+        assert both["metrics"][f"{name}_by_seed"] == pytest.approx(bits, rel=1e-5)  # float32, 30 updates
+        assert both["metrics"][name] == pytest.approx(bits.mean(), rel=1e-5)
+        assert both["metrics"][f"{name}_std"] == pytest.approx(abs(bits[0] - bits[1]) / 2**0.5, rel=1e-2)
+    assert re.search(
+        r"^text: held-out text \d\.\d{3} \(standard deviation \d\.\d{3}\) .* over 2 seeds,", runs["both"][1], re.M
+    )
+
+
+def test_a_member_speaks_as_its_seed_alone(runs, capsys):
+    said = {}
+    for run, member in (("other", "0"), ("both", "0"), ("both", "1")):
+        main(["sample", str(runs[run][0]), "--length", "200", "--member", member])
+        said[run, member] = capsys.readouterr()
+    assert said["both", "1"].out == said["other", "0"].out != said["both", "0"].out
+    assert said["both", "1"].err == "jaxrnn: member 1 is seed 2\n"
+    assert failure(capsys, "sample", runs["both"][0], "--member", "2") == (
+        2,
+        "jaxrnn: member: got 2, the run has seeds 1, 2 as members 0 to 1",
+    )
 
 
 def test_progress_is_plain_lines_when_it_is_not_a_terminal(runs):

@@ -2,6 +2,7 @@
 
 import sys
 
+import jax
 from rich.console import Console
 
 
@@ -11,8 +12,8 @@ class _Console(Console):
         self.quiet = True
 
 
-def make_console(quiet: bool = False) -> Console:
-    """A console that no character can make fail."""
+def make_console() -> Console:
+    """A console that no character can make fail. Of several processes, the first one's speaks."""
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # pyright: ignore[reportAttributeAccessIssue]
-    return _Console(quiet=quiet)
+    return _Console(quiet=jax.process_index() > 0)

@@ -4,9 +4,11 @@ jax.distributed ends a process that cannot reach the others by abort(), with a s
 the coordinator's own port, and whoever waits in vain says so.
 """
 
+import atexit
 import contextlib
 import os
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -15,8 +17,30 @@ from pathlib import Path
 import jax
 
 from jaxrnn.runner.config import Trained
+from jaxrnn.runner.stopping import Stopped
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+@contextlib.contextmanager
+def joined(config: Trained) -> Iterator[None]:
+    """Within, this process is one of `processes`. One that fails alone leaves at once, without the others."""
+    join(config)
+    try:
+        yield
+    except (FloatingPointError, Stopped):  # as in all the others, at the same step
+        raise
+    except BaseException as error:
+        if jax.process_count() > 1:
+            atexit.register(leave, 2 if isinstance(error, ValueError) else 1)  # runs before jax's own
+        raise
+
+
+def leave(code: int) -> None:
+    """End here and now: jax.distributed would wait for the others to end too, and then abort."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def join(config: Trained) -> None:
