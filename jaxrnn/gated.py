@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array
 
@@ -14,6 +16,17 @@ from jaxrnn.types import Carry, Gated, Params
 def small(params: Params) -> Params:
     """The params less their matrices: biases and diagonal peepholes, what gates may read."""
     return jax.tree.map(lambda leaf: leaf if leaf.ndim < 2 else None, params)
+
+
+def squash(z: Array, kinds: str) -> list[Array]:
+    """The equal blocks of z, each through the logistic function ("s") or through tanh ("t").
+
+    One pass of tanh for all, with s(x) = (1 + tanh(x / 2)) / 2: block by block, XLA computes some of them several
+    times over (LSTM, T = 200, B = 16, n = 64 on a CPU: 3.8 ms forward, 1.7 so).
+    """
+    halves = np.repeat([0.5 if kind == "s" else 1.0 for kind in kinds], z.shape[-1] // len(kinds))
+    blocks = jnp.split(jnp.tanh(z * halves.astype(z.dtype)), len(kinds), axis=-1)
+    return [0.5 + 0.5 * block if kind == "s" else block for block, kind in zip(blocks, kinds, strict=True)]
 
 
 def cast(tree: Any, dtype: DTypeLike) -> Any:

@@ -23,10 +23,9 @@ def vary(tree: PyTree[Array], axes: frozenset[str]) -> PyTree[Array]:
     return jax.tree.map(one, tree)
 
 
-def shaped(aval: Any, shape: tuple[int, ...] | None = None) -> jax.ShapeDtypeStruct:
-    """The type of an array, or that of another shape which varies as it does."""
-    kind = aval.manual_axis_type
-    return jax.ShapeDtypeStruct(aval.shape if shape is None else shape, aval.dtype, manual_axis_type=kind)
+def shaped(aval: Any, shape: tuple[int, ...]) -> Any:
+    """The type of an array of another shape, which varies as this one does."""
+    return aval.update(shape=shape)
 
 
 def zeros(aval: Any) -> Array:

@@ -57,12 +57,12 @@ def _transpose(cotangents: Any, *flat: Any, transpose: Any, n_known: int, avals:
 
 def _jvp(primals: Any, tangents: Any, *, function: Any, n_known: int, **parameters: Any) -> tuple[Any, Any]:
     outs = transposable_p.bind(*primals, function=function, n_known=n_known, **parameters)
-    filled = [_filled(t, jax.typeof(p).to_tangent_aval()) for t, p in zip(tangents, primals, strict=True)]
+    filled = tuple(_filled(t, jax.typeof(p).to_tangent_aval()) for t, p in zip(tangents, primals, strict=True))
     if all(isinstance(t, ad.Zero) for t in tangents[:n_known]):
         return outs, transposable_p.bind(
             *primals[:n_known], *filled[n_known:], function=function, n_known=n_known, **parameters
         )
-    return outs, jax.jvp(function, primals, filled)[1]
+    return outs, jax.jvp(function, tuple(primals), filled)[1]
 
 
 def _filled(value: Any, aval: Any) -> Any:

@@ -71,7 +71,7 @@ LAYERS = [
         "both directions",
         "yes",
         "yynnyy",
-        "test_layers.py::test_bidirectional_reads_a_padded_sequence_as_it_reads_it_alone",
+        "test_layers.py::test_a_batch_equals_each_sequence_alone_cut_and_split",
     ),
     Row("stacking", "yes", "nnnyyy", "test_layers.py::test_mask_and_reset_reach_every_part"),
     Row("residual connections", "yes", "ppnynn", "test_layers.py::test_mask_and_reset_reach_every_part"),
@@ -103,7 +103,7 @@ LAYERS = [
         "hhhhnn",
         "test_peers_defects.py::test_checkpointing_keeps_what_it_says",
     ),
-    Row("bfloat16 products", "yes", "pppppy", "test_layers.py::test_bfloat16_products_agree_with_the_oracle"),
+    Row("bfloat16 products", "yes", "pppppy", "test_precision.py::test_values_and_gradients_stand_within_the_rounding"),
     Row("bfloat16 params as they begin", "yes", "npyyyy", "test_peers_defects.py::test_bfloat16_params_begin"),
     Row(
         "one product with x for all steps",
@@ -116,7 +116,7 @@ LAYERS = [
         "parallel in time, linear cells",
         "yes",
         "nnnnnn",
-        "test_laws.py::test_every_method_in_chunks_equals_scan_in_value_and_gradient[mingru]",
+        "test_laws.py::test_equals_the_oracle[mingru]",
     ),
     Row(
         "weights from and to the others",
@@ -139,15 +139,15 @@ LAYERS = [
         "jax.export",
         "yes",
         "yyyyy-",
-        "test_transforms.py::test_an_export_with_symbolic_time_and_batch_equals_the_layer",
+        "test_transforms.py::test_a_transformation_does_what_the_table_in_README_says",
     ),
     Row(
         "second derivatives",
         "yes",
         "yyyypn",
-        "test_laws.py::test_scan_has_right_derivatives_of_both_modes_and_orders",
+        "test_transforms.py::test_a_transformation_does_what_the_table_in_README_says",
     ),
-    Row("vmap", "yes", "yyyypn", "test_laws.py::test_batch_equals_vmap"),
+    Row("vmap", "yes", "yyyypn", "test_transforms.py::test_a_transformation_does_what_the_table_in_README_says"),
     Row(
         "sharding annotations",
         "no",
@@ -219,7 +219,7 @@ OTHERS = [
         "bfloat16",
         "yes",
         "FlashRNN, ParaRNN, memorax, TorchRL",
-        "test_layers.py::test_bfloat16_products_agree_with_the_oracle",
+        "test_precision.py::test_values_and_gradients_stand_within_the_rounding",
     ),
     Row("recomputation", "yes", "ParaRNN, TorchRL", "test_peers_defects.py::test_checkpointing_keeps_what_it_says"),
     Row(
@@ -232,7 +232,7 @@ OTHERS = [
         "second derivatives",
         "yes",
         "memax, memorax, rnn-jax, purejaxrl",
-        "test_laws.py::test_scan_has_right_derivatives_of_both_modes_and_orders",
+        "test_transforms.py::test_a_transformation_does_what_the_table_in_README_says",
     ),
     Row(
         "weights in PyTorch's layout",

@@ -42,7 +42,9 @@ DECODING = {"decoder": WRITER, **WRITING, "starts": STARTS, "length": 3, "stop":
 RIGHT = {
     **{name: {"n_in": N_IN, "n": N} for name in CELLS},
     "lstm_variant": {"n_in": N_IN, "n": N, "variant": "NP"},
-    **dict.fromkeys(("learned_carry", "zoneout", "variational_dropout", "clip_gradient", "chrono", "unroll"), CELL),
+    **dict.fromkeys(
+        ("learned_carry", "zoneout", "variational_dropout", "clip_gradient", "chrono", "initialize", "unroll"), CELL
+    ),
     **{name: {"layer": LAYER} for name in ("batch_major", "last", "residual")},
     "attend": {"cell": gru(N_IN + N, N), "attention": "additive", "n_memory": N},
     "bind": {"params": params(ATTENTIVE), "memory": jnp.zeros((3, B, N))},
@@ -148,6 +150,7 @@ OWN = {
     },
     "generate": {"prompt": (LOGITS, "generate: prompt is float64[5, 2, 6], wanted whole numbers [T, *batch]")},
     "beam_search": {"penalty": (float("nan"), "beam_search: penalty is nan, wanted a number")},
+    "initialize": {"initializers": (0, "initialize has no param 'initializers'; it has w_x, w_h, b")},
     "irnn": {"scale": (None, "irnn: scale is None, wanted a number")},
     "length_mask": {
         "lengths": ([None], "length_mask: lengths is [None], wanted whole numbers [*batch]"),

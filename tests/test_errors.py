@@ -207,7 +207,10 @@ MISTAKES = [
         "elman has no activation 'tahn'; it has tanh, relu, sigmoid, identity; did you mean 'tanh'?",
     ),
     (lambda a: elman(N_IN, N, None), "elman has no activation None; it has tanh, relu, sigmoid, identity"),
-    (lambda a: unroll(lstm(N_IN, N), "sacn"), "lstm has no method 'sacn'; it has auto, scan; did you mean 'scan'?"),
+    (
+        lambda a: unroll(lstm(N_IN, N), "sacn"),
+        "lstm has no method 'sacn'; it has auto, scan, fused; did you mean 'scan'?",
+    ),
     (lambda a: unroll(lstm(N_IN, N), checkpoint=0), "lstm: checkpoint is 0, wanted a whole number of at least 1"),
     (lambda a: dropout(1), "dropout: rate is 1, wanted a number in [0, 1)"),
     (lambda a: dropout(-0.1), "dropout: rate is -0.1, wanted a number in [0, 1)"),

@@ -1,6 +1,8 @@
 """The method `fused`: what stands in its loops, what it costs in memory, and wrapped cells under it."""
 
+import functools
 import math
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +11,7 @@ from jax.extend.core import jaxprs_in_params
 from tiny import N_IN, B, N, close, example, loss
 
 from jaxrnn import CELLS, chrono, clip_gradient, learned_carry, lstm, unroll, variational_dropout, zoneout
-from jaxrnn.methods.fused import ROWS
+from jaxrnn.methods import serving
 
 WRAPPED = {
     **{name: lambda name=name: CELLS[name](N_IN, N) for name in CELLS},
@@ -20,6 +22,17 @@ WRAPPED = {
     "chrono": lambda: chrono(lstm(N_IN, N), 10),
     "twice": lambda: zoneout(learned_carry(zoneout(CELLS["lstm_diagonal"](N_IN, N)))),
 }
+STEPS = 24
+
+
+@pytest.fixture
+def chunked(monkeypatch):
+    """Chunks of 8 steps, as if sequences of 24 were long."""
+    module = sys.modules["jaxrnn.methods.fused"]
+    monkeypatch.setattr(module, "CACHED", 0)
+    monkeypatch.setattr(module, "ROWS", 8 * B)
+
+
 cells = pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in WRAPPED])
 
 
@@ -55,13 +68,12 @@ def every_eqn(jaxpr):
 
 
 @cells
-def test_loops_hold_twice_the_steps_products_and_nothing_is_computed_again(name):
+def test_loops_hold_twice_the_steps_products_and_nothing_is_computed_again(name, chunked):
     cell = WRAPPED[name]()
     layer = unroll(cell, "fused")
-    long, batch = 4 * ROWS // B, B
     params = jax.eval_shape(layer.init, jax.random.key(0))
-    carry = jax.eval_shape(lambda params: layer.carry((batch,), params), params)
-    xs = jax.ShapeDtypeStruct((long, batch, N_IN), jnp.float64)
+    carry = jax.eval_shape(lambda params: layer.carry((B,), params), params)
+    xs = jax.ShapeDtypeStruct((STEPS, B, N_IN), jnp.float64)
     key = jax.random.key(0)
     us = jax.eval_shape(lambda params, xs: cell.project(params, xs), params, xs)
     moment = jax.tree.map(lambda u: jax.ShapeDtypeStruct(u.shape[1:], u.dtype), us)
@@ -89,15 +101,32 @@ def test_wrapped_or_not_it_equals_scan_with_noise(name):
     close(both("fused"), both("scan"), 1e-10)
 
 
-def test_a_long_sequence_in_chunks_equals_scan():
+@pytest.mark.parametrize("T", [STEPS, STEPS + 1])
+def test_a_long_sequence_in_chunks_equals_scan(T, chunked):
     layer, plain = unroll(lstm(N_IN, N), "fused"), unroll(lstm(N_IN, N), "scan")
-    T = ROWS // B * 3 + 1
     xs = jax.random.normal(jax.random.key(0), (T, B, N_IN))
     params = layer.init(jax.random.key(1))
     f, g = (
         jax.jit(jax.value_and_grad(lambda p, x, la=la: loss(la, p, la.carry((B,)), x), (0, 1))) for la in (layer, plain)
     )
     close(f(params, xs), g(params, xs), 1e-10)
+
+
+@pytest.mark.parametrize("batch", [(), (B,), (2, 3)], ids=str)
+def test_on_one_device_time_and_batch_are_one_axis_of_every_product(batch, monkeypatch):
+    e = example("lstm_projected", batch)
+
+    def gradients():
+        layer = unroll(e.cell, "fused")
+        f = jax.grad(lambda *a: loss(layer, *a, e.mask, e.reset), (0, 1, 2))
+        return f(e.params, e.carry, e.xs), jax.make_jaxpr(f)(e.params, e.carry, e.xs).jaxpr
+
+    spread, _ = gradients()
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
+    merged, jaxpr = gradients()
+    close(merged, spread, 1e-10)
+    dots = [eqn for eqn in every_eqn(jaxpr) if eqn.primitive.name == "dot_general"]
+    assert all(len(eqn.params["dimension_numbers"][0][0]) == 1 for eqn in dots)
 
 
 def test_a_backward_rule_of_the_users_own_is_obeyed():
@@ -113,6 +142,15 @@ def test_a_backward_rule_of_the_users_own_is_obeyed():
     e = example("elman")
     f = jax.value_and_grad(lambda p, method: loss(unroll(strange, method), p, e.carry, e.xs))
     close(f(params, "fused"), f(params, "scan"), 1e-10)
+
+
+@pytest.mark.parametrize("platform", ["cuda", "rocm", "tpu"])
+@pytest.mark.parametrize("name", ["lstm", "gru", "mingru"])
+def test_every_method_lowers_for_accelerators(name, platform):
+    e = example(name)
+    for method in serving(e.cell):
+        traced = jax.jit(jax.grad(functools.partial(loss, unroll(e.cell, method)), (0, 1, 2))).trace(*e.arguments)
+        assert "stablehlo.dot_general" in traced.lower(lowering_platforms=(platform,)).as_text()
 
 
 @pytest.mark.parametrize("method", ["scan", "fused"])

@@ -44,7 +44,7 @@ ELSEWHERE = {
         "test_laws.py::test_a_padded_sequence_equals_the_shorter_one"
     ),
     "linen: padding read first by the reverse direction (flax#2170)": (
-        "test_layers.py::test_bidirectional_reads_a_padded_sequence_as_it_reads_it_alone"
+        "test_layers.py::test_a_batch_equals_each_sequence_alone_cut_and_split"
     ),
     "linen, jax: a mask declined, lengths alone (flax#3507, jax#18664)": "test_laws.py::test_equals_the_oracle",
     "TorchRL: states zeroed where no episode ended (pytorch/rl#3711)": (
@@ -55,7 +55,7 @@ ELSEWHERE = {
         "test_laws.py::test_the_carry_keeps_its_shape_and_dtype"
     ),
     "Keras on a GPU: mixed bfloat16 fails when lowered": (
-        "test_layers.py::test_bfloat16_products_give_bfloat16_and_keep_the_carry_in_float32"
+        "test_precision.py::test_values_and_gradients_stand_within_the_rounding"
     ),
     "Keras: half-precision states handed on (keras#20605)": ("test_laws.py::test_the_carry_keeps_its_shape_and_dtype"),
     "rnn-jax: the forget bias stands in the block of g": ("test_layers.py::test_the_forget_bias_begins_in_f_alone"),
@@ -63,16 +63,18 @@ ELSEWHERE = {
         "test_laws.py::test_equals_the_oracle[gru]"
     ),
     "cuDNN in JAX and in torch: no second derivatives (pytorch#5261, #134901)": (
-        "test_laws.py::test_scan_has_right_derivatives_of_both_modes_and_orders"
+        "test_transforms.py::test_a_transformation_does_what_the_table_in_README_says"
     ),
-    "cuDNN in JAX, torch's GRU: no vmap (pytorch#134606)": "test_laws.py::test_batch_equals_vmap",
+    "cuDNN in JAX, torch's GRU: no vmap (pytorch#134606)": (
+        "test_transforms.py::test_a_transformation_does_what_the_table_in_README_says"
+    ),
     "cuDNN in JAX: dropout of one fixed seed": "test_layers.py::test_dropout_draws_otherwise_for_another_key",
     "cuDNN in JAX: not exportable; torch: packed sequences under the compiler (pytorch#112044)": (
-        "test_transforms.py::test_an_export_with_symbolic_time_and_batch_equals_the_layer"
+        "test_transforms.py::test_a_transformation_does_what_the_table_in_README_says"
     ),
     "jax#13359: a scanned LSTM differs from its single steps": "test_laws.py::test_a_sequence_equals_its_single_steps",
     "Keras: no faster on several devices (keras#20998); ours sum gradients once": (
-        "test_transforms.py::test_two_devices_equal_one_and_reduce_once_outside_the_loop"
+        "test_transforms.py::test_a_transformation_does_what_the_table_in_README_says"
     ),
     "linen: wrong shapes in two directions go unnoticed (flax#4513)": "test_errors.py::test_a_mistake_is_answered",
     "torch's two biases (flax#3746)": "interop/test_torch.py::test_values_and_gradients_are_those_of_torch",
@@ -264,7 +266,7 @@ def size(jaxpr):
 def test_the_program_does_not_grow_with_time():
     """jax#2777, #3596: an unrolled loop takes minutes to compile."""
     layer = stack(unroll(lstm(N_IN, N)), unroll(gru(N, N), reverse=True))
-    short, long = (size(jaxpr_of(layer, N_IN, steps).jaxpr) for steps in (40, 4000))
+    short, long = (size(jaxpr_of(layer, N_IN, steps).jaxpr) for steps in (4000, 40000))
     assert long <= short
 
 
@@ -281,7 +283,7 @@ def test_checkpointing_keeps_what_it_says():
 
     inputs, carry = B * N_IN, B * 2 * N
     assert kept(400, "sqrt") - kept(100, "sqrt") <= 300 * inputs + 10 * carry  # 20 carries for 10, and xs
-    assert kept(400, None) - kept(100, None) > 300 * (inputs + 5 * carry)
+    assert kept(400, None) - kept(100, None) > 300 * (inputs + 3 * carry)
 
 
 # What a user meets

@@ -8,14 +8,14 @@ Blocks stand in the order i, f, g, o. The peepholes P are absent, diagonal ([n],
 Schmidhuber 2000, Graves 2013 eq. 7-11) or full ([n, n], the article's W_ci, W_cf on c_{t-1} and W_co on c_t).
 """
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxrnn import checks, initializers
-from jaxrnn.gated import derive_step
+from jaxrnn.gated import derive_step, squash
 from jaxrnn.policy import Policy
 from jaxrnn.types import Cell, Gated, spec
 
@@ -77,22 +77,26 @@ def lstm(
         checks.features("lstm", xs, params.w_x.shape[0])
         return policy.affine(xs, params.w_x, params.b)
 
-    def see(z: Array, c: Array, p: Array | None) -> Array:
-        """A gate's pre-activation with what it sees of the cell state through its peephole."""
-        if p is None:
-            return z
-        return z + (c * p if peepholes == "diagonal" else policy.dot(c, p).astype(z.dtype))
+    def see(z: Array, c: Array, *through: Any) -> Array:
+        """Pre-activations of gates with what they see of the cell state through their peepholes."""
+        if peepholes == "diagonal":
+            return z + jnp.concatenate([c * p for p in through], axis=-1)
+        return z + policy.dot(c, jnp.concatenate(through, axis=-1)).astype(z.dtype)
 
     def gates(params: Params, carry: Carry, u: Array, v: Array) -> tuple[Carry, Array]:
-        i, f, g, o = jnp.split(u + v, 4, axis=-1)
-        p = params.peepholes or Peepholes(None, None, None)
-        i, f = jax.nn.sigmoid(see(i, carry.c, p.i)), jax.nn.sigmoid(see(f, carry.c, p.f))
-        c = f * carry.c + i * jnp.tanh(g)
-        h = jax.nn.sigmoid(see(o, c, p.o)) * jnp.tanh(c)
+        z, p = u + v, params.peepholes
+        if p is None:
+            i, f, g, o = squash(z, "ssts")
+            c = f * carry.c + i * g
+        else:
+            i, f = squash(see(z[..., : 2 * n], carry.c, p.i, p.f), "ss")
+            c = f * carry.c + i * jnp.tanh(z[..., 2 * n : 3 * n])
+            (o,) = squash(see(z[..., 3 * n :], c, p.o), "s")
+        h = o * jnp.tanh(c)
         return Carry(h, c), h
 
     gated = Gated(product=lambda params: params.w_h, gates=gates)
     made_by = spec("lstm", n_in=n_in, n=n, peepholes=peepholes, forget_bias=forget_bias, policy=policy)
-    if peepholes == "full":  # three more products a step: not a Gated cell, though written the same way
+    if peepholes == "full":  # two more products a step: not a Gated cell, though written the same way
         return Cell(init, carry, project, derive_step(gated, policy, small=lambda params: params), None, made_by)
     return Cell(init, carry, project, derive_step(gated, policy), gated, made_by)

@@ -9,7 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxrnn.methods.equations import Equations, bind, evaluate, flat_jaxpr, live, read, recalled
-from jaxrnn.methods.tangents import Form, Let, Name, Other, Product, Program, compose, factors, reduced
+from jaxrnn.methods.scan import steps_an_iteration
+from jaxrnn.methods.tangents import Form, Let, Name, Other, Product, Program, compose, factors, packed_factors, reduced
+from jaxrnn.policy import may_merge, merged
 from jaxrnn.sharding import shaped, zeros
 
 
@@ -22,8 +24,8 @@ class Derivative:
     def __init__(self, equations: Equations, weights: Any, small: Any, carry: Any, us: Any) -> None:
         self.equations = equations
         u = [shaped(jax.typeof(u), u.shape[1:]) for u in us]
-        inner = jax.eval_shape(lambda *given: equations.step(*given)[1:], weights, small, carry, u)
-        given = {"small": small, "carry": carry, "u": u, "v": inner[0], "squashed": inner[1]}
+        vs, squashed = equations.inner_types(weights, small, carry, u)
+        given = {"small": small, "carry": carry, "u": u, "v": vs, "squashed": squashed}
         self.sources = [
             (kind, i) for kind in ("small", "carry", "u", "v") for i, leaf in enumerate(given[kind]) if is_float(leaf)
         ]
@@ -116,7 +118,9 @@ class Derivative:
         program, operands = self.program(small, kept)
         carries = [name for name in self.sources if name[0] == "carry"]
         outside = [name for name in self.sources if name[0] in ("small", "u")]
-        arrays = factors(program)
+        packed = packed_factors(program)
+        arrays = [*factors(program, without={*outside, *packed}), *packed.values()]
+        turned = [jnp.swapaxes(w, 0, 1) if self.equations.is_plain(k) else w for k, w in enumerate(weights)]
         dcarry, dys = cotangents[: len(carries)], cotangents[len(carries) :]
         K = jax.tree.leaves((kept, dys))[0].shape[0]
         stacked: dict[Name, Place] = {}  # where, in what the loop stacks, each name's cotangent stands
@@ -124,11 +128,14 @@ class Derivative:
         def body(after: list[Array], moment: Any) -> tuple[list[Array], list[Array]]:
             cts, now = moment
             at = {id(array): part for array, part in zip(arrays, now, strict=True)}
-            owed = self._step_back(program, weights, [*after, *cts], at, outside)
+            owed = Owed(program.avals, later=outside, packed={name: at[id(a)] for name, a in packed.items()})
+            self._step_back(program, turned, [*after, *cts], at, owed)
             before = [owed.total(name) for name in carries]
             return before, _to_stack(program, owed, outside, stacked)
 
-        dcarry, lists = jax.lax.scan(body, list(dcarry), (list(dys), arrays), reverse=True)
+        dcarry, lists = jax.lax.scan(
+            body, list(dcarry), (list(dys), arrays), reverse=True, unroll=steps_an_iteration(K)
+        )
 
         owed = Owed({n: _over(K, program.avals[n]) if n[0] == "u" else program.avals[n] for n in outside})
         for name in outside:
@@ -145,10 +152,9 @@ class Derivative:
         return dweights, dsmall, dcarry, dus
 
     def _step_back(
-        self, program: Program, weights: list[Array], cts: list[Array], at: dict[int, Any], later: list[Name]
-    ) -> "Owed":
+        self, program: Program, turned: list[Array], cts: list[Array], at: dict[int, Any], owed: "Owed"
+    ) -> None:
         """What a moment owes every name: the program from its outputs to its sources."""
-        owed = Owed(program.avals, later)
         for name, ct in zip(program.outputs, cts, strict=True):
             if name is not None:
                 owed.add(name, 0, ct)
@@ -159,26 +165,28 @@ class Derivative:
                 case Product(k, name) if ("v", k) in owed.parts:
                     ct = owed.total(("v", k))
                     if name is not None:
-                        back = jax.linear_transpose(
-                            lambda a, k=k: self.equations.product(k, a, weights[k]), shaped(program.avals[name])
-                        )
-                        owed.add(name, 0, back(ct)[0])
+                        owed.add(name, 0, self._product_back(k, ct, turned[k], program.avals[name]))
                 case Other(eqn, inputs, names) if any(name in owed.parts for name in names):
                     linear = [name for is_linear, name in inputs if is_linear]
-                    back = jax.linear_transpose(
-                        _of_linear(eqn, inputs, at), *(shaped(program.avals[n]) for n in linear)
-                    )
+                    back = jax.linear_transpose(_of_linear(eqn, inputs, at), *(program.avals[n] for n in linear))
                     for name, ct in zip(linear, back([owed.total(name) for name in names]), strict=True):
                         owed.add(name, 0, ct)
                 case _:
                     pass
-        return owed
+
+    def _product_back(self, k: int, ct: Array, turned: Array, aval: Any) -> Array:
+        """The cotangent of a_k; a plain weight comes transposed: so laid out, a CPU takes a quarter less."""
+        weight = jnp.swapaxes(turned, 0, 1) if self.equations.is_plain(k) else turned
+        return jax.linear_transpose(lambda a: self.equations.product(k, a, weight), aval)(ct)[0]
 
     def _weight_gradient(self, k: int, operands: Array, weight: Array, ct: Array | None) -> Array:
         """One product over all moments."""
         if ct is None:
             return zeros(jax.typeof(weight))
         along = jax.vmap(self.equations.product, (None, 0, None))
+        if self.equations.is_plain(k) and may_merge(operands):
+            operands, ct = merged(operands), merged(ct)
+            along = self.equations.product
         return jax.linear_transpose(lambda w: along(k, operands, w), weight)(ct)[0]
 
 
@@ -195,12 +203,16 @@ class Place(NamedTuple):
 class Owed:
     """Cotangents on their way back: for every name, parts at their columns, to be summed.
 
-    What forms owe to the names `later` is left to large operations after the loop.
+    What forms owe to the names `later` is left to large operations after the loop; what they owe to those that are
+    `packed` is multiplied by its factors all at once.
     """
 
-    def __init__(self, avals: dict[Name, Any], later: Sequence[Name] = ()) -> None:
+    def __init__(
+        self, avals: dict[Name, Any], later: Sequence[Name] = (), packed: dict[Name, Array] | None = None
+    ) -> None:
         self.avals = avals
         self.later = later
+        self.packed = packed or {}
         self.parts: dict[Name, list[tuple[int, Array]]] = {}
         self.totals: dict[Name, Array] = {}
 
@@ -216,13 +228,17 @@ class Owed:
             part = ct if piece.width == ct.shape[-1] else ct[..., offset : offset + piece.width]
             offset += piece.width
             for source, start, factor in piece.terms:
-                if source in self.avals and source not in self.later:
-                    self.add(source, start, part if factor is None else part * at.get(id(factor), factor))
+                if source not in self.avals or source in self.later:
+                    continue
+                whole = factor is None or source in self.packed
+                self.add(source, start, part if whole else part * _factor(factor, at))
 
     def total(self, name: Name) -> Array:
         """The sum of the parts, zeros where there are none; formed once."""
         if name not in self.totals:
-            self.totals[name] = _assembled(self.parts.get(name, []), self.avals[name])
+            total = _assembled(self.parts.get(name, []), self.avals[name])
+            factor = self.packed.get(name)
+            self.totals[name] = total if factor is None else total * factor
         return self.totals[name]
 
     def place_of(self, name: Name, among: list[Name]) -> tuple[Name, int] | None:
@@ -289,6 +305,11 @@ def _now(value: tuple[Any, bool], at: dict[int, Any]) -> Any:
     return at[id(array)] if over_moments else array
 
 
+def _factor(factor: Any, at: dict[int, Any]) -> Any:
+    """The factor's part of this moment, or itself where it is a number or the moments are all at hand."""
+    return at.get(id(factor), factor)
+
+
 def _formed(pieces: Form, env: dict[Name, Array], at: dict[int, Any], aval: Any) -> Array:
     """The value of a linear form."""
     parts = []
@@ -297,7 +318,7 @@ def _formed(pieces: Form, env: dict[Name, Array], at: dict[int, Any], aval: Any)
         for source, start, factor in piece.terms:
             a = env[source]
             a = a if a.shape[-1] == piece.width else a[..., start : start + piece.width]
-            total = total + (a if factor is None else a * at.get(id(factor), factor))
+            total = total + (a if factor is None else a * _factor(factor, at))
         parts.append(total)
     return parts[0] if len(parts) == 1 else jnp.concatenate(parts, -1)
 

@@ -104,7 +104,8 @@ class Equations:
         self.consts = dict(zip(jaxpr.constvars, closed.consts, strict=True))
         self.early, self.late = _split_early(jaxpr, set(self.param_vars))
         of_params = {v for eqn in self.early for v in eqn.outvars} | set(self.param_vars)
-        self.product_eqns = {id(eqn): k for k, eqn in enumerate(e for e in self.late if _weight(e, of_params))}
+        self.product_list = [eqn for eqn in self.late if _weight(eqn, of_params)]
+        self.product_eqns = {id(eqn): k for k, eqn in enumerate(self.product_list)}
         self.squash_eqns = {id(eqn): k for k, eqn in enumerate(e for e in self.late if e.primitive.name in SLOPES)}
         self.weight_vars = [v for eqn in self.late if (v := _weight(eqn, of_params))]
         others = (v for eqn in self.late if id(eqn) not in self.product_eqns for v in eqn.invars)
@@ -125,8 +126,15 @@ class Equations:
 
     def product(self, k: int, a: Array, weight: Array) -> Array:
         """a_k weights_k, as the step has it."""
-        eqn = next(e for e in self.late if self.product_eqns.get(id(e)) == k)
+        eqn = self.product_list[k]
         return bind(eqn, [weight if v is self.weight_vars[k] else a for v in eqn.invars])[0]
+
+    def is_plain(self, k: int) -> bool:
+        """Whether product k is a @ w for a matrix w."""
+        a, w = self.product_list[k].invars
+        contracted, batched = self.product_list[k].params["dimension_numbers"]
+        plain = [[*axes] for axes in (*contracted, *batched)] == [[type_of(a).ndim - 1], [0], [], []]
+        return w is self.weight_vars[k] and type_of(w).ndim == 2 and plain
 
     def step(
         self, weights: Sequence[Array], small: Sequence[Array], carry: Sequence[Array], u: Sequence[Array]
@@ -144,6 +152,12 @@ class Equations:
             return squashed[-1]
 
         return self.run(small, carry, u, product, squash), vs, squashed
+
+    def inner_types(self, weights: Any, small: Any, carry: Any, u: Any) -> tuple[list[Any], list[Any]]:
+        """The types of the v_k and of the squashed values."""
+        traced = jax.make_jaxpr(lambda *given: self.step(*given)[1:])(weights, small, carry, u)
+        types, n = list(traced.out_avals), len(self.weight_vars)
+        return types[:n], types[n:]
 
     def run(
         self,

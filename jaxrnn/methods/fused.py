@@ -22,7 +22,10 @@ from jaxrnn.sharding import shaped
 from jaxrnn.transposable import transposable
 from jaxrnn.types import Carry, Cell, Keys, Params
 
-ROWS = 768  # rows of a chunk, steps times batch: what a chunk reads and writes then stays in the cache
+# A sequence whose states take more than this many bytes is worked on in chunks of so many rows (steps times batch),
+# which then stay in the cache: at LSTM 32, 128, 256, 256 (B, T, n_in, n) 7 % less time, at 16, 200, 32, 64 10 % more.
+CACHED = 4 * 2**20
+ROWS = 768
 
 
 def fused(
@@ -36,7 +39,8 @@ def fused(
     T, *batch = jax.tree.leaves(xs)[0].shape[:-1]
     if jax.export.is_symbolic_dim(T):
         return scan(cell, params, carry, xs, keys, checkpoint)
-    if checkpoint is None:
+    states = T * sum(leaf.nbytes for leaf in jax.tree.leaves(carry))
+    if checkpoint is None and states > CACHED:
         return in_chunks(run, params, carry, xs, keys, even_steps(T, max(1, ROWS // max(1, math.prod(batch)))))
     return checkpointed(run, params, carry, xs, keys, checkpoint)
 
@@ -93,5 +97,5 @@ def forward(
         emitted = {kind: derivative.chosen(kind, leaves) for kind, leaves in kept.items()} if derivative else {}
         return outs[: len(carry)], (outs[len(carry) :], emitted)
 
-    last, (ys, emitted) = jax.lax.scan(body, list(carry), list(us), unroll=steps_an_iteration(us))
+    last, (ys, emitted) = jax.lax.scan(body, list(carry), list(us), unroll=steps_an_iteration(us[0].shape[0]))
     return [*last, *ys], emitted

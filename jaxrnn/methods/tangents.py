@@ -7,10 +7,11 @@ that are not elementwise (the means of layer normalisation, the sums of attentio
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import Jaxpr, JaxprEqn, Literal, Var
 from jaxtyping import Array
@@ -283,18 +284,55 @@ def reduced(array: Array, shape: tuple[int, ...]) -> Array:
     return array.sum(axes, keepdims=True) if axes else array
 
 
-def factors(program: Program) -> list[Array]:
-    """The arrays over [K, ...] that the program multiplies by, each once."""
+def factors(program: Program, without: Container[Name] = ()) -> list[Array]:
+    """The arrays over [K, ...] that the program multiplies by, each once; those of terms of some sources left out."""
     found: dict[int, Array] = {}
     for entry in program.entries:
         match entry:
             case Let(_, pieces):
-                for piece in pieces:
-                    for term in piece.terms:
-                        if np.ndim(term.factor) > 0 and term.factor is not None:
-                            found[id(term.factor)] = term.factor
+                for term in (term for piece in pieces for term in piece.terms if term.source not in without):
+                    if term.factor is not None and np.ndim(term.factor) > 0:
+                        found[id(term.factor)] = term.factor
             case Other(_, inputs, _):
                 for is_linear, value in inputs:
                     if not is_linear and value[1]:
                         found[id(value[0])] = value[0]
     return list(found.values())
+
+
+def packed_factors(program: Program) -> dict[Name, Array]:
+    """For each source of which terms take every column once: all their factors side by side.
+
+    Backwards, its cotangent is then one product of two long arrays rather than many of short ones.
+    """
+    terms: dict[Name, list[tuple[int, int, Any]]] = {}
+    for entry in program.entries:
+        match entry:
+            case Let(_, pieces):
+                for piece in pieces:
+                    for term in piece.terms:
+                        terms.setdefault(term.source, []).append((term.start, piece.width, term.factor))
+            case Product(_, name) if name is not None:
+                terms.setdefault(name, []).append((0, 0, None))
+            case Other(_, inputs, _):
+                for is_linear, value in inputs:
+                    if is_linear:
+                        terms.setdefault(value, []).append((0, 0, None))
+            case _:
+                pass
+    for name in program.outputs:
+        if name is not None:
+            terms.setdefault(name, []).append((0, 0, None))
+    return {name: packed for name, each in terms.items() if (packed := _packed(each, program.avals[name])) is not None}
+
+
+def _packed(terms: list[tuple[int, int, Any]], aval: Any) -> Array | None:
+    each = sorted(terms, key=lambda term: term[0])
+    starts = [start for start, _, _ in each]
+    ends = list(itertools.accumulate(width for _, width, _ in each))
+    factors = [factor for *_, factor in each]
+    side_by_side = len(each) > 1 and starts == [0, *ends[:-1]] and (*aval.shape[-1:],) == (ends[-1],)
+    if not side_by_side or any(np.ndim(f) == 0 or f is None for f in factors):
+        return None
+    full = all(f.shape[1:] == (*aval.shape[:-1], width) for (_, width, f) in each)
+    return jnp.concatenate(factors, axis=-1) if full else None
