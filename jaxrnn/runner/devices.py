@@ -1,5 +1,6 @@
 """The devices that share a batch, and arrays on their way to and from them."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -47,5 +48,10 @@ def place(mesh: Mesh, tree: PyTree, specs: PyTree[P]) -> PyTree:
 
 def on_host(mesh: Mesh, tree: PyTree) -> PyTree:
     """Every process's own copy of the whole, which later steps cannot overwrite. All processes must ask together."""
-    whole = jax.jit(lambda tree: tree, out_shardings=NamedSharding(mesh, P()))(tree)
-    return jax.tree.map(lambda leaf: np.array(leaf.addressable_data(0)), whole)
+    return jax.tree.map(lambda leaf: np.array(leaf.addressable_data(0)), gather(mesh)(tree))
+
+
+@functools.cache
+def gather(mesh: Mesh) -> Callable[[PyTree], PyTree]:
+    """Arrays of the mesh, whole on each of its devices; compiled once."""
+    return jax.jit(lambda tree: tree, out_shardings=NamedSharding(mesh, P()))

@@ -78,9 +78,9 @@ def fit(task: str, problem: Problem, config: Trained, directory: Path, console: 
             started = time.perf_counter()
             state, loss, stop = update(state, *inputs(problem, mesh, seeds, step, bool(asked())))
             loss, stop = np.asarray(loss), np.any(stop)
-            if not np.isfinite(loss).all():
-                bad = loss[~np.isfinite(loss)][0]
-                raise FloatingPointError(f"{task}: the loss is {bad} at step {step}; lower --rate or --clip")
+            for k in np.flatnonzero(~np.isfinite(loss)):
+                whose = "the loss" if isinstance(seeds, int) else f"the loss of seed {seeds[k]}"
+                raise FloatingPointError(f"{task}: {whose} is {loss.flat[k]} at step {step}; lower --rate or --clip")
             now = time.perf_counter()
             speed, seconds = problem.items * loss.size / (now - started), round(now - began, 3)
             values = described(problem.name, loss) | {problem.speed: round(speed), "seconds": seconds}
