@@ -1,11 +1,13 @@
 """The command. What needs jax is imported when it is called for, so that --help is there at once."""
 
+import dataclasses
 import importlib
 import importlib.metadata
 import sys
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any
 
 try:
@@ -15,7 +17,7 @@ except ModuleNotFoundError:
     raise SystemExit('jaxrnn: the command needs more than the library does: pip install "jaxrnn[cli]"') from None
 
 from jaxrnn.bench.options import Bench
-from jaxrnn.runner.config import Config, Sample
+from jaxrnn.runner.config import Config, Sample, Trained
 from jaxrnn.runner.stopping import Stopped
 from jaxrnn.runner.tasks import TASKS, Task
 
@@ -51,19 +53,34 @@ for task_name, task in TASKS.items():
 
 def train(name: str, task: Task, config: Config) -> None:
     """Load, so that bad input is found first; then one recorded run in a directory of its own."""
+    module = importlib.import_module(task.module)
+    data = module.load(config)
+    if not isinstance(config, Trained):
+        return train_here(name, module, data, config)
+
+    from jaxrnn.runner.devices import make_mesh
+    from jaxrnn.runner.processes import joined, run_directory
+    from jaxrnn.runner.seeds import seeds_of
+
+    seeds_of(config)
+    with joined(config), run_directory(config.out) as out:
+        make_mesh(config)
+        train_here(name, module, data, dataclasses.replace(config, out=out))
+
+
+def train_here(name: str, module: ModuleType, data: Any, config: Config) -> None:
+    """The run, and in a few words where it is and what came out."""
     from jaxrnn.runner.console import make_console
     from jaxrnn.runner.record import recorded
 
-    module = importlib.import_module(task.module)
-    data = module.load(config)
     console = make_console()
     with recorded(config.out, name, config) as (directory, run):
         console.out(f"{name}: run in {directory}", highlight=False)
         try:
-            module.train(config, data, directory, run, console)
+            result = module.train(config, data, directory, run, console)
         except (ValueError, OSError) as error:  # what the user said was checked above; run.json has the traceback
             raise RuntimeError(f"{name}: {error}; see {directory / 'run.json'}") from error
-    console.out(f"{name}: done in {run['seconds']:.1f} s, everything is in {directory}", highlight=False)
+    console.out(f"{name}: {result}, done in {run['seconds']:.1f} s, everything is in {directory}", highlight=False)
 
 
 @app.command
@@ -82,7 +99,11 @@ def sample(run: Path, /, *, config: Annotated[Sample | None, Parameter(name="*")
         raise ValueError(f"run: {run} is a run of {found['task']!r}, wanted one of 'text'")
     from jaxrnn.runner.tasks.text import continue_prompt
 
-    print(continue_prompt(run, found["config"], config or Sample()))
+    how = config or Sample()
+    said = continue_prompt(run, found["config"], how)
+    if seeds := found["config"].get("seeds"):
+        print(f"jaxrnn: member {how.member} is seed {seeds[how.member]}", file=sys.stderr)
+    print(said)
 
 
 @app.command

@@ -17,13 +17,14 @@ import pytest
 
 from jaxrnn import CELLS
 from jaxrnn.cli import main
-from jaxrnn.runner import record
+from jaxrnn.runner import record, train
 from jaxrnn.runner.checkpoint import restore
 from jaxrnn.runner.config import Article, Text
+from jaxrnn.runner.devices import make_mesh
 from jaxrnn.runner.progress import progress
 from jaxrnn.runner.tasks import article, text
 
-pytestmark = pytest.mark.xdist_group("runner")  # its tests share three runs
+pytestmark = pytest.mark.xdist_group("runner")  # its tests share four runs
 
 COMMAND = Path(sys.executable).with_name("jaxrnn")
 TINY = [
@@ -57,14 +58,14 @@ def book(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, book):
-    """Three tiny runs, two of them with the same seed: name -> (directory, what was printed)."""
+    """Four tiny runs, two of them with the same seed, one with two: name -> (directory, what was printed)."""
     parent = tmp_path_factory.mktemp("runs")
     processes = {
-        name: start("train", "text", "--data", str(book), "--out", str(parent / name), "--seed", seed, *TINY)
-        for name, seed in (("one", "1"), ("same", "1"), ("other", "2"))
+        name: start("train", "text", "--data", str(book), "--out", str(parent / name), *seed.split(), *TINY)
+        for name, seed in (("one", "--seed 1"), ("same", "--seed 1"), ("other", "--seed 2"), ("both", "--seeds 1 2"))
     }
     printed = {name: process.communicate() for name, process in processes.items()}
-    assert [p.returncode for p in processes.values()] == [0, 0, 0], printed
+    assert [p.returncode for p in processes.values()] == [0, 0, 0, 0], printed
     return {name: (parent / name, out) for name, (out, _) in printed.items()}
 
 
@@ -109,6 +110,32 @@ def test_a_run_leaves_metrics_checkpoints_sample_and_picture(runs):
 def test_the_same_seed_gives_the_same_parameters(runs):
     digests = {name: json.loads((d / "run.json").read_text())["params_sha256"] for name, (d, _) in runs.items()}
     assert digests["one"] == digests["same"] != digests["other"]
+
+
+def test_seeds_together_are_recorded_and_judged_as_alone(runs):
+    alone, other, both = (json.loads((runs[k][0] / "run.json").read_text()) for k in ("one", "other", "both"))
+    assert (both["config"]["seeds"], both["seed"]) == ([1, 2], [1, 2])
+    for name in ("train_bits", "held_out_bits"):
+        bits = np.array([alone["metrics"][name], other["metrics"][name]])
+        assert both["metrics"][f"{name}_by_seed"] == pytest.approx(bits, rel=1e-5)  # float32, 30 updates
+        assert both["metrics"][name] == pytest.approx(bits.mean(), rel=1e-5)
+        assert both["metrics"][f"{name}_std"] == pytest.approx(abs(bits[0] - bits[1]) / 2**0.5, rel=1e-2)
+    assert re.search(
+        r"^text: held-out text \d\.\d{3} \(standard deviation \d\.\d{3}\) .* over 2 seeds,", runs["both"][1], re.M
+    )
+
+
+def test_a_member_speaks_as_its_seed_alone(runs, capsys):
+    said = {}
+    for run, member in (("other", "0"), ("both", "0"), ("both", "1")):
+        main(["sample", str(runs[run][0]), "--length", "200", "--member", member])
+        said[run, member] = capsys.readouterr()
+    assert said["both", "1"].out == said["other", "0"].out != said["both", "0"].out
+    assert said["both", "1"].err == "jaxrnn: member 1 is seed 2\n"
+    assert failure(capsys, "sample", runs["both"][0], "--member", "2") == (
+        2,
+        "jaxrnn: member: got 2, the run has seeds 1, 2 as members 0 to 1",
+    )
 
 
 def test_progress_is_plain_lines_when_it_is_not_a_terminal(runs):
@@ -295,27 +322,28 @@ def test_a_stop_request_saves_the_step_and_says_so(tmp_path, book):
     assert [p.name for p in (out / "checkpoints").iterdir()] == [str(step)]
 
 
-def test_an_update_hands_the_carry_on_and_lowers_the_loss():
-    config = Text(units=6, embedding=3, steps=100, rate=0.1)
+def test_updates_hand_the_carry_on_until_the_text_starts_anew_and_lower_the_loss():
+    config = Text(units=6, embedding=3, steps=100, rate=0.1, batch=2, length=4)
+    losses = []
     with jax.numpy_dtype_promotion("standard"), jax.enable_x64(False):
-        layer, optimizer = text.network(config, 5), text.make_optimizer(config)
-        params = layer.init(jax.random.key(0))
-        state = text.State(params, optimizer.init(params), layer.carry((2,), params))
-        xs, ys = (jnp.arange(k, k + 8).reshape(4, 2) % 5 for k in (0, 2))
-        wanted, _ = layer.apply(params, state.carry, xs)
-        update = text.make_update(layer, optimizer)
-        state, first = update(state, xs, ys, jax.random.key(0))
-        for a, b in zip(jax.tree.leaves(state.carry), jax.tree.leaves(wanted), strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-5)
-        last = first
-        for _ in range(30):
-            state, last = update(state, xs, ys, jax.random.key(0))
-    assert last < first / 2
+        layer, optimizer, mesh = text.network(config, 5), train.make_optimizer(config), make_mesh(config)
+        problem = text.make_problem(config, layer, np.arange(33, dtype=np.int32) % 5, lambda params: 0.0)
+        state = train.start(problem, optimizer, mesh, 0)
+        update, apply = train.make_update(problem, optimizer, mesh, 0), jax.jit(layer.apply)
+        for step in range(1, 32):
+            before = layer.carry((2,), state.params) if step in (1, 5) else state.carry  # an epoch is four windows
+            wanted, _ = apply(state.params, before, problem.batch(0, step - 1).xs) if step <= 5 else (None, None)
+            state, loss, _ = update(state, *train.inputs(problem, mesh, 0, step, False))
+            losses.append(float(loss))
+            if wanted is not None:
+                for a, b in zip(jax.tree.leaves(state.carry), jax.tree.leaves(wanted), strict=True):
+                    np.testing.assert_allclose(a, b, rtol=1e-5)
+    assert losses[-1] < losses[0] / 2
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_clipping_bounds_the_gradient_before_the_optimizer_sees_it(optimizer):
-    rule = text.make_optimizer(Text(optimizer=optimizer, rate=1.0, steps=1, clip=0.5))
+    rule = train.make_optimizer(Text(optimizer=optimizer, rate=1.0, steps=1, clip=0.5))
     with jax.numpy_dtype_promotion("standard"):
         updates, _ = rule.update({"w": jnp.full(4, 100.0)}, rule.init({"w": jnp.zeros(4)}))
     norm = float(optax.tree.norm(updates))
@@ -332,12 +360,12 @@ def test_the_article_fits_its_targets_with_its_own_settings():
 
 
 def test_windows_follow_each_other_and_targets_are_one_ahead():
-    config = Text(batch=3, length=4, seed=5)
+    config = Text(batch=3, length=4)
     letters = np.arange(60, dtype=np.int32)
     for step in range(12):
-        xs, ys, restart = text.window(config, letters, step)
-        again, _, _ = text.window(config, letters, step)
-        after, _, restarts_next = text.window(config, letters, step + 1)
+        xs, ys, restart = text.window(config, letters, 5, step)
+        again, _, _ = text.window(config, letters, 5, step)
+        after, _, restarts_next = text.window(config, letters, 5, step + 1)
         assert xs.shape == (4, 3)
         assert restart == (step % 4 == 0)
         np.testing.assert_array_equal(ys, xs + 1)

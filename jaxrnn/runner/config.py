@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
-from cyclopts.types import NonNegativeFloat, PositiveFloat, PositiveInt
+from cyclopts.types import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from cyclopts.validators import Number
 
 Seed = Annotated[int, Parameter(validator=Number(gte=0, lt=2**32))]
@@ -34,7 +34,53 @@ class Config:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Text(Config):
+class Trained(Config):
+    """What every task has that goes through the training loop.
+
+    Parameters
+    ----------
+    seeds
+        Several seeds in one run, in place of --seed; each is trained as it would be alone.
+    batch
+        Sequences in a batch.
+    optimizer
+        Adam, or plain gradient descent.
+    rate
+        Highest learning rate; it rises over the first steps and falls along a cosine.
+    clip
+        Greatest norm of the gradient (Pascanu et al. 2013).
+    evaluate_every
+        Steps between looks at the held-out part.
+    checkpoint_every
+        Steps between checkpoints.
+    devices
+        How many of its devices each process shares the batch among, or all.
+    coordinator
+        With --processes and --process: process 0's host:port, where they meet [JAX_COORDINATOR_ADDRESS].
+    processes
+        Processes in the run, each started by this same command; they share the batch [this one alone].
+    process
+        Which of them this is, from 0; process 0 writes the run's directory.
+    wait
+        Seconds within which all of them must come.
+    """
+
+    seeds: Annotated[tuple[Seed, ...], Parameter(consume_multiple=True, negative="")] | None = None
+    batch: PositiveInt = 16
+    optimizer: Literal["adam", "sgd"] = "adam"
+    rate: PositiveFloat = 5e-3
+    clip: PositiveFloat = 1.0
+    evaluate_every: PositiveInt = 200
+    checkpoint_every: PositiveInt = 25
+    devices: PositiveInt | Literal["all"] = 1
+    coordinator: str | None = None
+    processes: PositiveInt | None = None
+    process: NonNegativeInt | None = None
+    wait: PositiveInt = 300
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Text(Trained):
     """A character-level language model, trained by truncated backpropagation through time.
 
     Parameters
@@ -55,18 +101,8 @@ class Text(Config):
         Places in the text that are read side by side.
     length
         Characters between truncations; the state is handed on, the gradient is not.
-    optimizer
-        Adam, or plain gradient descent.
-    rate
-        Highest learning rate; it rises over the first steps and falls along a cosine.
-    clip
-        Greatest norm of the gradient (Pascanu et al. 2013).
     held_out
         Share of the text, from its end and at most 100,000 characters, that is never trained on.
-    evaluate_every
-        Steps between looks at the held-out part.
-    checkpoint_every
-        Steps between checkpoints.
     """
 
     steps: PositiveInt = 1800
@@ -76,14 +112,8 @@ class Text(Config):
     layers: PositiveInt = 1
     embedding: PositiveInt = 64
     dropout: Annotated[float, Parameter(validator=Number(gte=0, lt=1))] = 0.0
-    batch: PositiveInt = 16
     length: PositiveInt = 64
-    optimizer: Literal["adam", "sgd"] = "adam"
-    rate: PositiveFloat = 5e-3
-    clip: PositiveFloat = 1.0
     held_out: Annotated[float, Parameter(validator=Number(gt=0, lt=1))] = 0.05
-    evaluate_every: PositiveInt = 200
-    checkpoint_every: PositiveInt = 25
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -132,6 +162,8 @@ class Sample:
         Draw among the likeliest characters that together reach this probability only [all].
     seed
         Starts the random draws.
+    member
+        Which of the run's --seeds speaks, counted from 0.
     """
 
     prompt: str = ""
@@ -140,3 +172,4 @@ class Sample:
     top_k: PositiveInt | None = None
     top_p: Annotated[float, Parameter(validator=Number(gt=0, lte=1))] | None = None
     seed: Seed = 0
+    member: NonNegativeInt = 0

@@ -2,6 +2,7 @@
 
 import sys
 
+import jax
 from rich.console import Console
 
 
@@ -12,7 +13,7 @@ class _Console(Console):
 
 
 def make_console() -> Console:
-    """A console that no character can make fail."""
+    """A console that no character can make fail. Of several processes, the first one's speaks."""
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # pyright: ignore[reportAttributeAccessIssue]
-    return _Console()
+    return _Console(quiet=jax.process_index() > 0)

@@ -51,7 +51,7 @@ def recorded(out: Path | None, task: str, config: Config) -> Iterator[tuple[Path
         "status": "running",
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "config": dataclasses.asdict(config),
-        "seed": config.seed,
+        "seed": getattr(config, "seeds", None) or config.seed,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         **provenance(),
     }

@@ -50,7 +50,7 @@ def load(config: Article) -> Data:
     return Data(numbers.random(shape, np.float32), numbers.random((config.samples, 1), np.float32))
 
 
-def train(config: Article, data: Data, directory: Path, run: dict[str, Any], console: Console) -> None:
+def train(config: Article, data: Data, directory: Path, run: dict[str, Any], console: Console) -> str:
     """Fit each network, then compare them in a table and a plot."""
     networks = (config.cell,) if config.cell else NETWORKS
     fits = {}
@@ -71,6 +71,7 @@ def train(config: Article, data: Data, directory: Path, run: dict[str, Any], con
     title = f"The article's programs: {config.units} units, {config.samples} random sequences"
     plots.curves(directory / "loss.png", title, "epoch", "mean squared error", lines)
     console.print(table(metrics))
+    return f"{config.steps:,} updates of {', '.join(networks)}"
 
 
 def network(config: Article, cell: str) -> Layer:

@@ -10,24 +10,26 @@ import collections
 import gzip
 import json
 import math
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 from rich.console import Console
 
 from jaxrnn import CELLS, Layer, checks, dense, dropout, embed, generate, stack, unroll
 from jaxrnn.runner import plots, record
-from jaxrnn.runner.checkpoint import checkpoints, restore, save
+from jaxrnn.runner.checkpoint import restore
 from jaxrnn.runner.config import Sample, Text
-from jaxrnn.runner.metrics import metrics_file, read_metrics
-from jaxrnn.runner.progress import progress
-from jaxrnn.runner.stopping import Stopped, stop_requests
+from jaxrnn.runner.devices import AXIS
+from jaxrnn.runner.metrics import read_metrics
+from jaxrnn.runner.seeds import described, member, place_of
+from jaxrnn.runner.train import Problem, fit
 from jaxrnn.runner.width import width
 
 LONGEST_HELD_OUT = 100_000
@@ -40,10 +42,10 @@ class Data(NamedTuple):
     vocabulary: str  # the characters of the whole text, in order
 
 
-class State(NamedTuple):
-    params: Any
-    optimizer: Any
-    carry: Any
+class Window(NamedTuple):
+    xs: Any  # [length, batch]
+    ys: Any  # the same, one character on
+    restart: Any  # whether the streams start anew
 
 
 def load(config: Text) -> Data:
@@ -84,81 +86,71 @@ def read(path: Path) -> str:
         raise ValueError(f"data: {path} is not UTF-8 text: {bad} ({error.reason})") from None
 
 
-def train(config: Text, data: Data, directory: Path, run: dict[str, Any], console: Console) -> None:
+def train(config: Text, data: Data, directory: Path, run: dict[str, Any], console: Console) -> str:
     """The whole run: train, judge, then show. What is known goes into the record before anything can fail."""
     (directory / "vocabulary.json").write_text(json.dumps(data.vocabulary), encoding="utf-8")
     layer = network(config, len(data.vocabulary))
+    evaluate = make_evaluate(layer, several=config.seeds is not None)
     held_out = encode(data.train[-1] + data.held_out, data.vocabulary)
-    evaluate = make_evaluate(layer)
-    key_init, key_noise, key_sample = jax.random.split(jax.random.key(config.seed), 3)
-    params = fit(
-        config, data, directory, console, layer, lambda params: evaluate(params, held_out), key_init, key_noise
+    problem = make_problem(
+        config, layer, encode(data.train, data.vocabulary), lambda params: evaluate(params, held_out)
     )
+    params = fit("text", problem, config, directory, console)
     run["params_sha256"] = record.digest(params)
     before = encode(data.train[-len(data.held_out) - 1 :], data.vocabulary)
-    metrics = {"train_bits": evaluate(params, before), "held_out_bits": evaluate(params, held_out), **anchors(data)}
-    if not all(map(math.isfinite, metrics.values())):
+    bits = {"train_bits": evaluate(params, before), "held_out_bits": evaluate(params, held_out)}
+    if not all(np.isfinite(values).all() for values in bits.values()):
         raise FloatingPointError("text: the last update made the loss infinite; lower --rate or --clip")
-    run["metrics"] = metrics
-    carry = layer.carry((), params)
-    _, new = generate(layer, params, carry, opening(data.vocabulary), 500, key=key_sample, temperature=0.8)
+    run["metrics"] = metrics = {k: v for name in bits for k, v in described(name, bits[name]).items()} | anchors(data)
+    first, seed = (member(params, 0), config.seeds[0]) if config.seeds else (params, config.seed)
+    key = jax.random.split(jax.random.key(seed), 3)[2]  # of those that fit starts from, the one it leaves
+    opened = opening(data.vocabulary)
+    _, new = generate(layer, first, layer.carry((), first), opened, 500, key=key, temperature=0.8)
     sample = decode(new, data.vocabulary)
     (directory / "sample.txt").write_text(sample, encoding="utf-8")
     plot(directory, metrics)
     report(console, metrics, sample)
     warn_of_overfitting(console, directory, metrics["held_out_bits"])
+    many = f" over {len(config.seeds)} seeds" if config.seeds else ""
+    return f"held-out text {measured(metrics, 'held_out_bits').strip()} bits a character{many}"
 
 
-def fit(
-    config: Text,
-    data: Data,
-    directory: Path,
-    console: Console,
-    layer: Layer,
-    look: Callable[[PyTree], float],
-    key_init: PRNGKeyArray,
-    key_noise: PRNGKeyArray,
-) -> PyTree:
-    """The training loop: windows, updates, looks at the held-out part, checkpoints. Returns the final params."""
-    optimizer = make_optimizer(config)
-    text = encode(data.train, data.vocabulary)
-    params = layer.init(key_init)
-    state = State(params, optimizer.init(params), layer.carry((config.batch,), params))
-    update = make_update(layer, optimizer)
-    began = time.perf_counter()
-    with (
-        stop_requests() as asked,
-        metrics_file(directory) as write,
-        checkpoints(directory) as manager,
-        progress(console, "text", config.steps) as show,
-    ):
-        for step in range(1, config.steps + 1):
-            started = time.perf_counter()
-            xs, ys, restart = window(config, text, step - 1)
-            if restart:
-                state = state._replace(carry=layer.carry((config.batch,), state.params))
-            state, loss = update(state, xs, ys, jax.random.fold_in(key_noise, step))
-            bits = float(loss)
-            if not math.isfinite(bits):
-                raise FloatingPointError(f"text: the loss is {bits} at step {step}; lower --rate or --clip")
-            speed = xs.size / (time.perf_counter() - started)
-            seen = {"held_out_bits": look(state.params)} if step % config.evaluate_every == 0 else {}
-            seconds = round(time.perf_counter() - began, 3)
-            write(step=step, bits=bits, characters_per_second=round(speed), seconds=seconds, **seen)
-            show(step, f"{bits:.3f} bits/char  {speed:,.0f} chars/s")
-            stop = asked()
-            if stop or step % config.checkpoint_every == 0 or step == config.steps:
-                save(manager, step, **state._asdict())
-            if stop:
-                raise Stopped(stop, f"text: stopped at step {step}, which is saved in {directory}")
-    return state.params
+def make_problem(config: Text, layer: Layer, text: np.ndarray, evaluate: Callable[[PyTree], Any]) -> Problem:
+    """The text for the training loop: windows that follow each other, each from the state the last one left."""
+
+    def init(key: PRNGKeyArray) -> tuple[PyTree, PyTree]:
+        params = layer.init(key)
+        return params, layer.carry((config.batch,), params)
+
+    def loss(params: PyTree, carry: PyTree, batch: Window, key: PRNGKeyArray) -> tuple[Float[Array, ""], PyTree]:
+        fresh = layer.carry(batch.xs.shape[1:], params)
+        carry = jax.tree.map(lambda new, old: jnp.where(batch.restart, new, old), fresh, carry)
+        return bits_per_character(layer, params, carry, batch.xs, batch.ys, key)
+
+    return Problem(
+        init=init,
+        batch=lambda seed, step: window(config, text, seed, step),
+        specs=Window(P(None, AXIS), P(None, AXIS), P()),
+        loss=loss,
+        evaluate=evaluate,
+        name="bits",
+        unit="bits/char",
+        speed="characters_per_second",
+        speed_unit="chars/s",
+        items=config.batch * config.length,
+    )
 
 
 def continue_prompt(directory: Path, config: dict[str, Any], sample: Sample) -> str:
     """The prompt and what the run's newest checkpoint makes of it."""
     vocabulary = json.loads((directory / "vocabulary.json").read_text(encoding="utf-8"))
     layer = network(Text(**config), len(vocabulary))
-    params = restore(directory, "params", jax.eval_shape(layer.init, jax.random.key(0)))
+    like, seeds = jax.eval_shape(layer.init, jax.random.key(0)), config.get("seeds")
+    k = place_of(sample.member, seeds)
+    if seeds:
+        like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((len(seeds), *leaf.shape), leaf.dtype), like)
+    params = restore(directory, "params", like)
+    params = member(params, k) if seeds else params
     prompt = encode(sample.prompt, vocabulary) if sample.prompt else opening(vocabulary)
     how = {"temperature": sample.temperature, "top_k": sample.top_k, "top_p": sample.top_p}
     carry, key = layer.carry((), params), jax.random.key(sample.seed)
@@ -176,14 +168,6 @@ def network(config: Text, vocabulary: int) -> Layer:
     return stack(embed(vocabulary, config.embedding), *layers, dense(n, vocabulary))
 
 
-def make_optimizer(config: Text) -> optax.GradientTransformation:
-    """Clipping, then Adam or gradient descent with a warm-up and a cosine down to nothing."""
-    rise = min(50, config.steps // 10)
-    rate = optax.warmup_cosine_decay_schedule(config.rate / (rise + 1), config.rate, rise, config.steps)
-    rule = optax.adam(rate) if config.optimizer == "adam" else optax.sgd(rate)
-    return optax.chain(optax.clip_by_global_norm(config.clip), rule)
-
-
 def bits_per_character(
     layer: Layer, params: PyTree, carry: PyTree, xs: Int[Array, "T *batch"], ys: Int[Array, "T *batch"], key: Any = None
 ) -> tuple[Float[Array, ""], PyTree]:
@@ -192,45 +176,42 @@ def bits_per_character(
     return optax.softmax_cross_entropy_with_integer_labels(logits, ys).mean() / math.log(2), carry
 
 
-def make_update(layer: Layer, optimizer: optax.GradientTransformation):
-    """One step of truncated backpropagation through time."""
+def make_evaluate(layer: Layer, several: bool = False):
+    """Bits a character of a text read once as one stream, each predicted from everything before it.
 
-    @jax.jit
-    def update(state: State, xs: Array, ys: Array, key: PRNGKeyArray) -> tuple[State, Float[Array, ""]]:
-        def loss(params: PyTree) -> tuple[Float[Array, ""], PyTree]:
-            return bits_per_character(layer, params, state.carry, xs, ys, key)
+    With `several`, of as many params as stand on axis 0 of their arrays, in an array.
+    """
 
-        (bits, carry), grads = jax.value_and_grad(loss, has_aux=True)(state.params)
-        updates, inner = optimizer.update(grads, state.optimizer, state.params)
-        return State(optax.apply_updates(state.params, updates), inner, carry), bits
+    def read(params: PyTree, carry: PyTree, xs: Any, ys: Any) -> tuple[Float[Array, ""], PyTree]:
+        return bits_per_character(layer, params, carry, xs, ys)
 
-    return update
+    def begin(params: PyTree) -> PyTree:
+        return layer.carry((), params)
 
+    if several:
+        read, begin = jax.vmap(read, (0, 0, None, None)), jax.vmap(begin)
+    read = jax.jit(read)
 
-def make_evaluate(layer: Layer):
-    """Bits a character of a text read once as one stream, each predicted from everything before it."""
-    read = jax.jit(lambda params, carry, xs, ys: bits_per_character(layer, params, carry, xs, ys))
-
-    def evaluate(params: PyTree, text: np.ndarray) -> float:
-        carry, total = layer.carry((), params), 0.0
+    def evaluate(params: PyTree, text: np.ndarray) -> Any:
+        carry, total = begin(params), 0.0
         for start in range(0, len(text) - 1, PIECE):
             xs, ys = text[start : start + PIECE], text[start + 1 : start + PIECE + 1]
             bits, carry = read(params, carry, xs[: len(ys)], ys)
-            total += float(bits) * len(ys)
+            total += np.asarray(bits, np.float64) * len(ys)
         return total / (len(text) - 1)
 
     return evaluate
 
 
-def window(config: Text, text: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray, bool]:
-    """(xs, ys [length, batch], whether the streams start anew): a function of the seed and the step alone."""
+def window(config: Text, text: np.ndarray, seed: int, step: int) -> Window:
+    """What is read at this step: a function of the seed and the step alone."""
     stream = (len(text) - 1) // config.batch // config.length * config.length
     windows = stream // config.length
     epoch, k = divmod(step, windows)
     spare = len(text) - stream * config.batch
-    offset = int(np.random.default_rng([config.seed, epoch]).integers(spare))
+    offset = int(np.random.default_rng([seed, epoch]).integers(spare))
     places = offset + np.arange(config.batch) * stream + np.arange(config.length)[:, None] + k * config.length
-    return text[places], text[places + 1], k == 0
+    return Window(text[places], text[places + 1], np.bool_(k == 0))
 
 
 def encode(text: str, vocabulary: str) -> np.ndarray:
@@ -310,6 +291,12 @@ def report(console: Console, metrics: dict[str, float], sample: str) -> None:
     }
     console.out("\nbits per character", highlight=False)
     for name, words in rows.items():
-        console.out(f"  {words:<33}{metrics[name]:6.3f}", highlight=False)
+        console.out(f"  {words:<33}{measured(metrics, name)}", highlight=False)
     console.out("\nA sample at temperature 0.8:\n", highlight=False)
     console.out(sample, highlight=False)
+
+
+def measured(metrics: dict[str, Any], name: str) -> str:
+    """A number; of several seeds the mean, and the standard deviation in brackets."""
+    spread = f"{name}_std"
+    return f"{metrics[name]:6.3f}" + (f" (standard deviation {metrics[spread]:.3f})" if spread in metrics else "")
