@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from jaxrnn.masks import length_mask
     from jaxrnn.methods import METHODS
     from jaxrnn.policy import Policy
-    from jaxrnn.seq2seq import beam_search, encode, greedy_search, teacher_forcing
+    from jaxrnn.seq2seq import EncoderDecoder, beam_search, encode, greedy_search, teacher_forcing
     from jaxrnn.truncated import truncate
     from jaxrnn.types import Cell, Gated, Layer, Linear, Spec
     from jaxrnn.unrolling import unroll
@@ -56,6 +56,7 @@ __all__ = [
     "CELLS",
     "METHODS",
     "Cell",
+    "EncoderDecoder",
     "Gated",
     "Layer",
     "Linear",

@@ -84,6 +84,11 @@ def attend(
     if attention == "dot" and n_memory != n_query:
         raise ValueError(f"attend: n_memory is {n_memory}, wanted {n_query}, the width of h, for dot")
 
+    n_in = dict(cell.spec.options).get("n_in") if cell.spec else None
+    if isinstance(n_in, int) and n_in <= n_memory:
+        wanted = f"more than the {n_memory} of the context: x and context are read side by side"
+        raise ValueError(f"attend: cell reads {n_in} features, wanted {wanted}")
+
     def init(key: PRNGKeyArray) -> Attended:
         key_cell, key_attention = jax.random.split(key)
         inner = _init(key_attention, attention, n_query, n_memory, width, policy)

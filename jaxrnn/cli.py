@@ -71,8 +71,10 @@ def train(name: str, task: Task, config: Config) -> None:
 def train_here(name: str, module: ModuleType, data: Any, config: Config) -> None:
     """The run, and in a few words where it is and what came out."""
     from jaxrnn.runner.console import make_console
+    from jaxrnn.runner.memory import keep_freed_memory
     from jaxrnn.runner.record import recorded
 
+    keep_freed_memory()
     console = make_console()
     with recorded(config.out, name, config) as (directory, run):
         console.out(f"{name}: run in {directory}", highlight=False)

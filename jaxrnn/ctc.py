@@ -44,8 +44,9 @@ def ctc_loss(
 ) -> Float[Array, "*batch"]:
     """-log p(labels) for each sequence, by optax.ctc_loss; lengths None are whole.
 
-    Labels that no path of `lengths` steps can spell cost about 1e5, optax's stand-in for infinity. NaN in padding
-    reaches neither values nor gradients. Raises ValueError on shapes that do not fit.
+    Labels that no path of `lengths` steps can spell cost about 1e5, optax's stand-in for infinity; where one is the
+    blank, or none of the n there are, the loss is NaN. NaN in padding reaches neither values nor gradients. Raises
+    ValueError on shapes that do not fit.
     """
     mask = _door("ctc_loss", logits, lengths, blank)
     T, *batch, _ = logits.shape
@@ -77,7 +78,8 @@ def _loss(logits: Array, mask: Array, labels: Array, real: Array, blank: int) ->
     pads = no_step.astype(dtype), no_label.astype(dtype)
     with jax.numpy_dtype_promotion("standard"):
         losses = optax.ctc_loss(logits.astype(dtype), pads[0], labels, pads[1], blank_id=blank)
-    return losses.astype(dtype).reshape(batch)
+    unknown = ~no_label & ((labels == blank) | (labels < 0) | (labels >= logits.shape[-1]))
+    return jnp.where(unknown.any(-1), jnp.nan, losses.astype(dtype)).reshape(batch)
 
 
 def ctc_greedy(

@@ -134,6 +134,7 @@ def _greedy_search(decoder: Layer, params: Params, carry: Carry, starts: Array, 
     def write(state: tuple[Carry, Array, Array], _: None) -> tuple[tuple[Carry, Array, Array], tuple[Array, Array]]:
         carry, x, done = state
         carry, logits = decoder.apply(params, carry, x[None])
+        _is_id("greedy_search", stop, logits)
         x = jnp.where(done, stop, jnp.argmax(logits[-1], axis=-1)).astype(x.dtype)
         return (carry, x, done | (x == stop)), (x, ~done)
 
@@ -164,6 +165,7 @@ def _beam_search(
 
     first = _first(carry, starts, width)
     logits = jax.eval_shape(read, first.carry, first.x)[1]
+    _is_id("beam_search", stop, logits)
     first = first._replace(total=first.total.astype(promote(logits.dtype, jnp.float32)))
     beam, (parents, xs) = jax.lax.scan(step, first, None, length)
     found = _trace(parents, xs), beam.lengths, _score(beam.total, beam.lengths, penalty)
@@ -240,6 +242,12 @@ def _batch(sources: Array) -> tuple[int, ...]:
 def _ids(owner: str, starts: Array) -> None:
     checks.array(owner, "starts", starts, 0, "[*batch]")
     checks.whole(owner, "starts", starts, "[*batch]")
+
+
+def _is_id(owner: str, stop: int, logits: Any) -> None:
+    vocab = logits.shape[-1]
+    if stop >= vocab:
+        raise ValueError(f"{owner}: stop is {stop}, wanted an id below {vocab}, as many as the decoder tells apart")
 
 
 def _door(owner: str, decoder: Layer, params: Params, carry: Carry, starts: Array, length: int, stop: int) -> None:

@@ -179,7 +179,8 @@ def initialize(cell: Cell, **initializers: Callable[..., Array]) -> Cell:
     By the name of a param, f(key, shape, dtype) as in jax.nn.initializers. Each gate's block [n_in, n] is drawn apart:
     orthogonal over the blocks together would leave none so, and variances would count the outputs of all gates. Drawn
     in float32 at least, then rounded. What the cell computes stays, and so does its spec.
-    Raises ValueError on a name that the params have not, or that holds nothing.
+    Wrap the cell itself, before other wrappers, whose params may be named otherwise. Raises ValueError on a name that
+    the params have not, or that holds nothing; `init` raises it where an initializer gives something else than asked.
     """
     _is_cell("initialize", cell)
     shapes = jax.eval_shape(cell.init, jax.random.key(0))
@@ -187,15 +188,18 @@ def initialize(cell: Cell, **initializers: Callable[..., Array]) -> Cell:
     for name, f in initializers.items():
         checks.choice("initialize", "param", name, names)
         if not callable(f):
-            raise ValueError(f"initialize: {name} is {f!r}, wanted f(key, shape, dtype) such as jax.nn.initializers'")
+            given = checks.short(f)
+            raise ValueError(f"initialize: {name} is {given}, wanted f(key, shape, dtype) such as jax.nn.initializers'")
     n = _width(cell.spec)
 
-    def drawn(f: Callable[..., Array], key: PRNGKeyArray, like: Array) -> Array:
+    def drawn(name: str, f: Callable[..., Array], key: PRNGKeyArray, like: Array) -> Array:
         *before, width = like.shape
         blocks = width // n if n and width % n == 0 else 1
         exact, shape = promote(like.dtype, jnp.float32), (*before, width // blocks)
-        parts = [f(k, shape, exact).astype(like.dtype) for k in jax.random.split(key, blocks)]
-        return jnp.concatenate(parts, axis=-1)
+        parts = [f(k, shape, exact) for k in jax.random.split(key, blocks)]
+        if any(getattr(part, "shape", None) != shape for part in parts):
+            raise ValueError(f"initialize: {name} gives {checks.short(parts[0])}, wanted an array {[*shape]}")
+        return jnp.concatenate([part.astype(like.dtype) for part in parts], axis=-1)
 
     def init(key: PRNGKeyArray) -> Params:
         key, *keys = jax.random.split(key, 1 + len(initializers))
@@ -203,7 +207,7 @@ def initialize(cell: Cell, **initializers: Callable[..., Array]) -> Cell:
         for (name, f), key_f in zip(initializers.items(), keys, strict=True):
             leaves, structure = jax.tree.flatten(getattr(params, name))
             each = zip(jax.random.split(key_f, len(leaves)), leaves, strict=True)
-            params = params._replace(**{name: structure.unflatten(drawn(f, k, leaf) for k, leaf in each)})
+            params = params._replace(**{name: structure.unflatten(drawn(name, f, k, leaf) for k, leaf in each)})
         return params
 
     return cell._replace(init=init)

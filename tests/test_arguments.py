@@ -16,7 +16,16 @@ import jaxrnn
 from jaxrnn import CELLS, attend, dense, embed, gru, lstm, mingru, stack, unroll, weight_drop
 from jaxrnn.methods import serving
 
-NOUNS = {"CELLS", "METHODS", "Cell", "Gated", "Layer", "Linear", "Spec"}  # tables and tuples: nothing to refuse
+NOUNS = {
+    "CELLS",
+    "METHODS",
+    "Cell",
+    "EncoderDecoder",
+    "Gated",
+    "Layer",
+    "Linear",
+    "Spec",
+}  # tables and tuples: nothing to refuse
 FUNCTIONS = [name for name in jaxrnn.__all__ if name not in NOUNS]
 
 KEY = jax.random.key(0)

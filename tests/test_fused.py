@@ -8,9 +8,21 @@ import jax
 import jax.numpy as jnp
 import pytest
 from jax.extend.core import jaxprs_in_params
-from tiny import N_IN, B, N, close, example, loss
+from tiny import N_IN, B, N, T, close, example, loss
 
-from jaxrnn import CELLS, chrono, clip_gradient, learned_carry, lstm, unroll, variational_dropout, zoneout
+from jaxrnn import (
+    CELLS,
+    Cell,
+    attend,
+    bind,
+    chrono,
+    clip_gradient,
+    learned_carry,
+    lstm,
+    unroll,
+    variational_dropout,
+    zoneout,
+)
 from jaxrnn.methods import serving
 
 WRAPPED = {
@@ -129,6 +141,29 @@ def test_on_one_device_time_and_batch_are_one_axis_of_every_product(batch, monke
     assert all(len(eqn.params["dimension_numbers"][0][0]) == 1 for eqn in dots)
 
 
+def test_attention_gives_x_its_gradient():
+    cell = attend(CELLS["gru"](N_IN + 5, N), "additive", 5)
+    params = bind(cell.init(jax.random.key(0)), jax.random.normal(jax.random.key(1), (3, B, 5)))
+    e = example("gru")
+    f = jax.value_and_grad(lambda p, xs, method: loss(unroll(cell, method), p, e.carry, xs, e.mask, e.reset), (0, 1))
+    close(f(params, e.xs, "fused"), f(params, e.xs, "scan"), 1e-10)
+
+
+def test_a_weight_closed_over_has_its_gradient():
+    xs = example("gru").xs
+
+    def f(w, method):
+        def step(p, c, u):
+            h = jnp.tanh(c @ w + u)
+            return h, h
+
+        cell = Cell(lambda key: (), lambda shape, params=None: jnp.zeros((*shape, 3)), lambda p, xs, key=None: xs, step)
+        return loss(unroll(cell, method), (), jnp.ones((B, 3)), xs)
+
+    w = jax.random.normal(jax.random.key(0), (3, 3))
+    close(jax.jit(jax.grad(f), static_argnums=1)(w, "fused"), jax.grad(f)(w, "scan"), 1e-10)
+
+
 def test_a_backward_rule_of_the_users_own_is_obeyed():
     cell = CELLS["elman"](N_IN, N)
 
@@ -142,6 +177,45 @@ def test_a_backward_rule_of_the_users_own_is_obeyed():
     e = example("elman")
     f = jax.value_and_grad(lambda p, method: loss(unroll(strange, method), p, e.carry, e.xs))
     close(f(params, "fused"), f(params, "scan"), 1e-10)
+
+
+def _batched_weight(p, c, u):
+    h = jnp.tanh(u @ p[:3] + (c[None] @ p[3:])[0])
+    return h, h
+
+
+def _one_input_for_all(p, c, u):
+    h = jnp.tanh(c @ p[3:] + (u @ p[:3])[0])
+    return h, h
+
+
+def _chosen(p, c, u):
+    h = jnp.where(u[..., :1] > 0, jnp.tanh(c @ p[3:]) + u.sum(), c)
+    return h, jnp.where(True, h, 0)
+
+
+def _nothing_kept(p, c, u):
+    return c * 0.5 + u @ p[:3], c
+
+
+def _gathered(p, c, u):
+    h = jnp.tanh(c @ p[3:] + p[jnp.argmax(u, -1)] * u[..., :1])
+    return h, h
+
+
+STEPS_OF_ONES_OWN = [_batched_weight, _one_input_for_all, _chosen, _nothing_kept, _gathered]
+
+
+@pytest.mark.parametrize("step", STEPS_OF_ONES_OWN, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("batch", [B, T], ids=["B", "as many sequences as steps"])
+def test_a_step_of_ones_own_equals_scan(step, batch):
+    def project(params, xs, key=None):
+        return xs[:, :1] if step is _one_input_for_all else xs
+
+    p, c, xs = (jax.random.normal(jax.random.key(k), s) for k, s in enumerate([(7, 4), (batch, 4), (T, batch, 3)]))
+    cell = Cell(lambda key: jnp.zeros((7, 4)), lambda shape, params=None: jnp.zeros((*shape, 4)), project, step)
+    f = jax.value_and_grad(lambda *a, method: loss(unroll(cell, method), *a), (0, 1, 2))
+    close(f(p, c, xs, method="fused"), f(p, c, xs, method="scan"), 1e-10)
 
 
 @pytest.mark.parametrize("platform", ["cuda", "rocm", "tpu"])
