@@ -55,7 +55,7 @@ class Bench:
     markdown
         Show the table as Markdown.
     readme
-        With --show: put the table between the two markers of this file.
+        With --show: put the table between the two markers of this file, and draw the plots beside the results anew.
     """
 
     cells: Words = ("lstm", "gru", "elman")

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.figure
+import matplotlib.ticker
 
 from jaxrnn.bench.results import Row
 from jaxrnn.bench.tables import by_case
@@ -76,9 +77,10 @@ def roofline(rows: list[Row], session: Row, style: Style) -> Any:
         xscale="log", yscale="log", xlabel="flops a byte that must move", ylabel="GFLOP/s", title="Roofline, float32"
     )
     for side in (axes.xaxis, axes.yaxis):
+        side.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
         side.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_formatter("{x:g}")
-    axes.grid(alpha=0.3, which="both")
+        side.set_minor_locator(matplotlib.ticker.NullLocator())
+    axes.grid(alpha=0.3)
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
     return figure
 

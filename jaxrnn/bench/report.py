@@ -33,7 +33,7 @@ def bench(options: Bench, console: Console) -> None:
             console.width = max(console.width, tables.WIDTH)
         for each in tables.terminal(rows, tables.NARROW if narrow else tuple(tables.COLUMNS)):
             console.print(each)
-    if not options.show:
+    if options.readme or not options.show:
         written = write(path, table, rows, session)
         console.out(f"bench: results in {path}, beside it {', '.join(file.name for file in written)}", highlight=False)
     if older is not None:

@@ -17,7 +17,10 @@ def serving(cell: Cell) -> list[str]:
 
 
 def auto(cell: Cell) -> str:
-    """The method that "auto" stands for: `fused`, which no cell or shape that was measured runs slower under than
-    under `scan` (experiments/results/bench; on CPUs: nothing is known of other devices).
+    """The method that "auto" stands for: `fused`.
+
+    Of 15 training steps on a CPU (experiments/results/bench/cpu.jsonl) it is the faster in 14, by 6 to 54 %, and behind
+    `scan` in one, elman at B, T, n_in, n = 32, 100, 64, 128, by less than their spread. Of other devices nothing is
+    known yet.
     """
     return "fused"

@@ -1,5 +1,6 @@
 """What is made of the timed runs: numbers, tables, comparisons, and README's table."""
 
+import json
 import re
 from pathlib import Path
 
@@ -42,12 +43,23 @@ def test_the_command_shows_what_is_there(capsys):
 
 
 def test_a_readme_gets_its_table_between_the_markers_and_keeps_it(tmp_path):
-    readme = tmp_path / "README.md"
+    readme, results = tmp_path / "README.md", tmp_path / "small.jsonl"
+    results.write_bytes(SMALL.read_bytes())
     readme.write_text("before\n<!-- bench: made by it -->\nold\n<!-- end of bench -->\nafter\n")
     for _ in range(2):
-        main(["bench", "--show", str(SMALL), "--readme", str(readme)])
+        main(["bench", "--show", str(results), "--readme", str(readme)])
         wanted = f"before\n<!-- bench: made by it -->\n\n{TABLE}\n<!-- end of bench -->\nafter\n"
         assert readme.read_text() == wanted
+    assert (tmp_path / "small_roofline.png").exists()
+
+
+def test_the_roofline_is_the_fastest_product_that_was_met(tmp_path):
+    session, row, *_ = (json.loads(line) for line in SMALL.read_text().splitlines())
+    faster = row | {"product_flops": 2 * session["peak_flops"], "flops": 1e9, "least_bytes": 1, "median": 0.01}
+    (tmp_path / "results.jsonl").write_text("\n".join(map(json.dumps, (session, faster))))
+    read_session, (read_row,) = results.read(tmp_path / "results.jsonl")
+    assert read_session["peak_flops"] == 2 * session["peak_flops"]
+    assert read_row["roofline_share"] == 1e9 / (2 * session["peak_flops"]) / 0.01
 
 
 def test_readme_has_the_table_of_the_committed_results():
