@@ -26,6 +26,8 @@ from jaxrnn.methods.tangents import (
 from jaxrnn.policy import may_merge, merged
 from jaxrnn.sharding import shaped, zeros
 
+KINDS = ("small", "carry", "u", "v")  # of linear sources
+
 
 class Derivative:
     """The linear program of a step's derivative, and what of every moment it needs.
@@ -39,9 +41,7 @@ class Derivative:
         u = [shaped(jax.typeof(u), u.shape[1:]) for u in us]
         vs, squashed = equations.inner_types(weights, small, carry, u)
         given = {"small": small, "carry": carry, "u": u, "v": vs, "squashed": squashed}
-        self.sources = [
-            (kind, i) for kind in ("small", "carry", "u", "v") for i, leaf in enumerate(given[kind]) if is_float(leaf)
-        ]
+        self.sources = [(kind, i) for kind in KINDS for i, leaf in enumerate(given[kind]) if is_float(leaf)]
         self.local = flat_jaxpr(self._local, *given.values())
         self.eqns, used = live(self.local.jaxpr)
         flags, variables = iter(used), iter(self.local.jaxpr.invars)
@@ -55,11 +55,11 @@ class Derivative:
     def _local(self, *given: list[Array]) -> tuple[list[Array], list[Array]]:
         """(the constants of the linear equations, the a_k) of one moment; the equations are noted in passing."""
         *first, squashed = given
-        values = {(kind, i): a for kind, leaves in zip(self.KINDS, first, strict=True) for i, a in enumerate(leaves)}
+        values = {(kind, i): a for kind, leaves in zip(KINDS, first, strict=True) for i, a in enumerate(leaves)}
 
         def step(linear: list[Array]) -> tuple[list[Array], list[Array]]:
             now = values | dict(zip(self.sources, linear, strict=True))
-            small, carry, u, vs = ([a for (kind, _), a in now.items() if kind == wanted] for wanted in self.KINDS)
+            small, carry, u, vs = ([a for (kind, _), a in now.items() if kind == wanted] for wanted in KINDS)
             operands: list[Array] = []
 
             def product(k: int, a: Array) -> Array:
@@ -74,8 +74,6 @@ class Derivative:
         linear = flat_jaxpr(derivative, start)
         self.linear = linear.jaxpr
         return linear.consts, operands
-
-    KINDS = ("small", "carry", "u", "v")
 
     def program(self, small: Any, kept: dict[str, list[Array]]) -> tuple[Program, list[Array]]:
         """(the program of K moments at once, their a_k)."""
@@ -131,6 +129,7 @@ class Derivative:
         program, operands = self.program(small, kept)
         carries = [name for name in self.sources if name[0] == "carry"]
         outside = [name for name in self.sources if name[0] in ("small", "u")]
+        inside = [name for name in program.avals if name not in outside]
         packed = packed_factors(program)
         arrays = [*factors(program, without={*outside, *packed}), *packed.values()]
         turned = [jnp.swapaxes(w, 0, 1) if self.equations.is_plain(k) else w for k, w in enumerate(weights)]
@@ -141,7 +140,7 @@ class Derivative:
         def body(state: tuple[list[Array], list[Array]], moment: Any) -> tuple[Any, list[Array]]:
             (after, sums), (cts, now) = state, moment
             at = {id(array): part for array, part in zip(arrays, now, strict=True)}
-            owed = Owed(program.avals, later=outside, packed={name: at[id(a)] for name, a in packed.items()})
+            owed = Owed(program.avals, inside, packed={name: at[id(a)] for name, a in packed.items()})
             self._step_back(program, turned, [*after, *cts], at, owed)
             before = [owed.total(name) for name in carries]
             # What equations that are not elementwise owe the params is summed here: it may be as large as they are.
@@ -154,7 +153,7 @@ class Derivative:
         )
 
         along = [name for name in outside if name[0] == "u"]
-        owed = Owed({**program.avals, **{n: _over(self.K, program.avals[n]) for n in along}}, only=outside, along=along)
+        owed = Owed(program.avals | {name: _over(self.K, program.avals[name]) for name in along}, outside, along=along)
         for name, a in zip(summed, sums, strict=True):
             owed.add(name, 0, a)
         for name in along:
@@ -222,21 +221,20 @@ class Place(NamedTuple):
 class Owed:
     """Cotangents on their way back: for every name, parts at their columns, to be summed.
 
-    What forms owe to the names `later` is left to large operations after the loop, where `only` those count, some of
-    them `along` the moments. What is owed to a name that is `packed` is multiplied by its factors all at once.
+    Of what forms owe, what they owe to `ours` counts: in the loop that is all but what large operations do after it,
+    for some names `along` the moments. What is owed to a name that is `packed` is multiplied by its factors at once.
     """
 
     def __init__(
         self,
         avals: dict[Name, Any],
-        later: Sequence[Name] = (),
+        ours: Sequence[Name],
         packed: dict[Name, Array] | None = None,
-        only: Sequence[Name] | None = None,
         along: Sequence[Name] = (),
     ) -> None:
         self.avals = avals
         self.packed = packed or {}
-        self.ours = [name for name in (avals if only is None else only) if name not in later]
+        self.ours = ours
         self.along = along
         self.parts: dict[Name, list[tuple[int, Array]]] = {}
         self.totals: dict[Name, Array] = {}
@@ -315,7 +313,7 @@ def _reads(entry: Let, names: list[Name]) -> bool:
     return any(term.source in names for piece in entry.pieces for term in piece.terms)
 
 
-def _over(K: int, aval: Any) -> jax.ShapeDtypeStruct:
+def _over(K: int, aval: Any) -> Any:
     return shaped(aval, (K, *aval.shape))
 
 

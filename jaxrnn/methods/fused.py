@@ -17,7 +17,7 @@ from jaxtyping import Array, PyTree
 from jaxrnn.methods.chunks import checkpointed, even_steps, in_chunks
 from jaxrnn.methods.derivative import Derivative, is_float
 from jaxrnn.methods.equations import Equations
-from jaxrnn.methods.scan import scan, steps_an_iteration
+from jaxrnn.methods.scan import steps_an_iteration
 from jaxrnn.sharding import shaped
 from jaxrnn.transposable import transposable
 from jaxrnn.types import Carry, Cell, Keys, Params
@@ -37,8 +37,6 @@ def fused(
         return recurrence(cell.step, params, carry, cell.project(params, xs, keys))
 
     T, *batch = jax.tree.leaves(xs)[0].shape[:-1]
-    if jax.export.is_symbolic_dim(T):
-        return scan(cell, params, carry, xs, keys, checkpoint)
     states = T * sum(leaf.nbytes for leaf in jax.tree.leaves(carry))
     fixed = not any(jax.export.is_symbolic_dim(b) for b in batch)
     if checkpoint is None and fixed and states > CACHED:
@@ -51,13 +49,11 @@ def recurrence(
 ) -> tuple[Carry, PyTree[Array]]:
     """lax.scan of the step, differentiated as the module says."""
     leaves, tree = jax.tree.flatten(us)
-    if leaves[0].shape[0] == 0:
-        return jax.lax.scan(lambda carry, u: step(params, carry, u), carry, us)
-    if _is_explicitly_sharded(params, carry, us):
-        return jax.lax.scan(lambda carry, u: step(params, carry, u), carry, us)
     moment = [shaped(jax.typeof(u), u.shape[1:]) for u in leaves]
-    equations = Equations(lambda p, c, u: step(p, c, tree.unflatten(u)), params, carry, moment)
-    if not equations.serves:
+    equations = None
+    if leaves[0].shape[0] > 0 and not _is_explicitly_sharded(params, carry, us):
+        equations = Equations(lambda p, c, u: step(p, c, tree.unflatten(u)), params, carry, moment)
+    if equations is None or not equations.serves:
         return jax.lax.scan(lambda carry, u: step(params, carry, u), carry, us)
     outs = jax.eval_shape(step, params, carry, tree.unflatten(moment))
     weights, small = equations.hoist(params)

@@ -139,11 +139,10 @@ def compose(jaxpr: Jaxpr, constants: Sequence[Array], sources: Sequence[Name], n
             forms[out] = plus(forms[linear[0]], negative(forms[linear[1]]))
         elif name == "neg" and type_of(out).ndim:
             forms[out] = negative(forms[linear[0]])
-        elif name in ("mul", "div") and len(linear) == 1 and _stretches(linear[0], out, forms):
+        elif name in ("mul", "div") and len(linear) == 1 and _stretches(linear[0], out):
             forms[out] = scaled(linear[0], _ranked(known_values[0], out), divide=name == "div")
         elif name == "select_n" and len(eqn.invars) == 3 and _alike(linear, out):
-            where = _ranked(known_values[0], out)
-            where = jnp.asarray(where)
+            where = jnp.asarray(_ranked(known_values[0], out))
             cases = []
             for v, chosen in zip(eqn.invars[1:], (~where, where), strict=True):
                 if isinstance(v, Var) and v in forms:
@@ -268,7 +267,7 @@ def _ranked(value: Any, out: Var) -> Any:
     return value.reshape(*value.shape, *[1] * type_of(out).ndim) if value.ndim == 1 else value
 
 
-def _stretches(v: Var, out: Var, forms: Any = None) -> bool:
+def _stretches(v: Var, out: Var) -> bool:
     """Whether v has the columns of `out`, and its rows, or one row for them all."""
     shape, wanted = type_of(v).shape, type_of(out).shape
     return bool(shape and wanted) and shape[-1] == wanted[-1] and (shape == wanted or set(shape[:-1]) <= {1})
