@@ -1,13 +1,10 @@
 """The command. What needs jax is imported when it is called for, so that --help is there at once."""
 
-import dataclasses
-import importlib
 import importlib.metadata
 import sys
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated, Any
 
 try:
@@ -17,7 +14,8 @@ except ModuleNotFoundError:
     raise SystemExit('jaxrnn: the command needs more than the library does: pip install "jaxrnn[cli]"') from None
 
 from jaxrnn.bench.options import Bench
-from jaxrnn.runner.config import Config, Sample, Trained
+from jaxrnn.runner.config import Config, How, Sample
+from jaxrnn.runner.config.reading import as_toml
 from jaxrnn.runner.stopping import Stopped
 from jaxrnn.runner.tasks import TASKS, Task
 
@@ -31,7 +29,7 @@ app = App(
 )
 train_app = App(
     name="train",
-    help="Train a task, or a recipe: jaxrnn train RECIPE.toml [--option value ...].",
+    help="Train a task, or a recipe: jaxrnn train RECIPE.toml [--option value ...]; go on with a run: --resume RUN.",
 )
 app.command(train_app)
 
@@ -39,10 +37,20 @@ app.command(train_app)
 def train_command(name: str, task: Task) -> Callable[..., None]:
     """The command `jaxrnn train NAME`, its options the fields of the task's configuration."""
 
-    def command(*, config: Config | None = None) -> None:
-        train(name, task, config or task.config())
+    def command(*, config: Config | None = None, how: How | None = None) -> None:
+        how, config = how or How(), config or task.config()
+        if how.print_config:
+            return print(as_toml(name, config), end="")
+        if how.smoke:
+            from jaxrnn.runner.smoke import smoke
+
+            return smoke(name, config)
+        from jaxrnn.runner.run import train
+
+        train(name, config, how.resume)
 
     command.__annotations__["config"] = Annotated[task.config | None, Parameter(name="*")]
+    command.__annotations__["how"] = Annotated[How | None, Parameter(name="*")]
     command.__doc__ = (task.config.__doc__ or "").partition("\n")[0]
     return command
 
@@ -51,61 +59,25 @@ for task_name, task in TASKS.items():
     train_app.command(train_command(task_name, task), name=task_name)
 
 
-def train(name: str, task: Task, config: Config) -> None:
-    """Load, so that bad input is found first; then one recorded run in a directory of its own."""
-    module = importlib.import_module(task.module)
-    data = module.load(config)
-    if not isinstance(config, Trained):
-        return train_here(name, module, data, config)
-
-    from jaxrnn.runner.devices import make_mesh
-    from jaxrnn.runner.processes import joined, run_directory
-    from jaxrnn.runner.seeds import seeds_of
-
-    seeds_of(config)
-    with joined(config), run_directory(config.out) as out:
-        make_mesh(config)
-        train_here(name, module, data, dataclasses.replace(config, out=out))
-
-
-def train_here(name: str, module: ModuleType, data: Any, config: Config) -> None:
-    """The run, and in a few words where it is and what came out."""
-    from jaxrnn.runner.console import make_console
-    from jaxrnn.runner.memory import keep_freed_memory
-    from jaxrnn.runner.record import recorded
-
-    keep_freed_memory()
-    console = make_console()
-    with recorded(config.out, name, config) as (directory, run):
-        console.out(f"{name}: run in {directory}", highlight=False)
-        try:
-            result = module.train(config, data, directory, run, console)
-        except (ValueError, OSError) as error:  # what the user said was checked above; run.json has the traceback
-            raise RuntimeError(f"{name}: {error}; see {directory / 'run.json'}") from error
-    console.out(f"{name}: {result}, done in {run['seconds']:.1f} s, everything is in {directory}", highlight=False)
-
-
 @app.command
 def sample(run: Path, /, *, config: Annotated[Sample | None, Parameter(name="*")] = None) -> None:
-    """Continue a prompt from a text run's newest checkpoint.
+    """Continue a prompt with a text run's best weights.
 
     Parameters
     ----------
     run
         The directory of a run of `jaxrnn train text`.
     """
-    from jaxrnn.runner import record
-
-    found = record.read(run)
-    if found["task"] != "text":
-        raise ValueError(f"run: {run} is a run of {found['task']!r}, wanted one of 'text'")
+    from jaxrnn.runner.loading import load_run
     from jaxrnn.runner.tasks.text import continue_prompt
 
     how = config or Sample()
-    said = continue_prompt(run, found["config"], how)
-    if seeds := found["config"].get("seeds"):
-        print(f"jaxrnn: member {how.member} is seed {seeds[how.member]}", file=sys.stderr)
-    print(said)
+    found = load_run(run, how.member)
+    if found.name != "text":
+        raise ValueError(f"run: {run} is a run of {found.name!r}, wanted one of 'text'")
+    if found.config.seeds:
+        print(f"jaxrnn: member {how.member} is seed {found.config.seeds[how.member]}", file=sys.stderr)
+    print(continue_prompt(found.problem.layer, found.params, found.problem.assets["vocabulary"], how))
 
 
 @app.command
@@ -124,20 +96,44 @@ def recipe(path: Path, tokens: Sequence[str]) -> list[str]:
     """
     try:
         options: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"recipe: {path} cannot be read as TOML: {error}") from None
-    task = options.pop("task", None)
+    return above(options, path, options.pop("task", None), tokens)
+
+
+def above(options: dict[str, Any], source: Path, task: Any, tokens: Sequence[str]) -> list[str]:
+    """The command to train `task`, with the tokens' options above those of a file."""
     if not isinstance(task, str) or task not in TASKS:
-        raise ValueError(f"recipe: {path} has task = {task!r}, wanted one of {', '.join(TASKS)}")
-    app.config = [Dict(options, source=str(path), use_commands_as_keys=False)]
+        raise ValueError(f"recipe: {source} has task = {task!r}, wanted one of {', '.join(TASKS)}")
+    given = {name: value for name, value in options.items() if value is not None}
+    app.config = [Dict(given, source=str(source), use_commands_as_keys=False)]
     return ["train", task, *tokens]
+
+
+def going_on(tokens: Sequence[str]) -> list[str]:
+    """`train --resume RUN ...`, with or without its task: the run's own options below those of the command line."""
+    place = tokens.index("--resume")
+    if len(tokens) == place + 1:
+        raise ValueError("resume: got nothing, wanted the directory of a run")
+    from jaxrnn.runner.config.reading import read_run
+
+    run = Path(tokens[place + 1])
+    found = read_run(run)
+    rest = list(tokens[1:])
+    if rest[0] in TASKS:
+        if rest[0] != found["task"]:
+            raise ValueError(f"resume: {run} is a run of {found['task']!r}, got {rest[0]!r}")
+        rest = rest[1:]
+    return above(found["config"], run / "run.json", found["task"], rest)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; what the user can mend is told in one line."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        if len(tokens) > 1 and tokens[0] == "train" and tokens[1].lower().endswith(".toml"):
+        if tokens[:1] == ["train"] and "--resume" in tokens:
+            tokens = going_on(tokens)
+        elif len(tokens) > 1 and tokens[0] == "train" and tokens[1].lower().endswith(".toml"):
             tokens = recipe(Path(tokens[1]), tokens[2:])
         app(tokens, exit_on_error=False, result_action="return_value")
     except CycloptsError:  # cyclopts has already said what is wrong

@@ -1,17 +1,31 @@
-"""Checkpoints through Orbax: a step is visible only when it is whole."""
+"""Checkpoints through Orbax: a step is visible only when it is whole, and believed only when its digests agree.
+
+Orbax restores most flipped bits without a word, so each step carries the sha256 of every array, and a step that does
+not agree is passed over for the one before it.
+"""
 
 import contextlib
+import hashlib
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
+from jaxtyping import PyTree
 
 # Orbax reports each save at a level meant for servers; what a user should know is in the run's own output.
 logging.getLogger("absl").setLevel(logging.ERROR)
+
+META = "meta"
+
+
+class Restored(NamedTuple):
+    step: int
+    trees: dict[str, PyTree]  # NumPy arrays
+    skipped: dict[int, str]  # newer steps that are damaged -> what is wrong with each
 
 
 @contextlib.contextmanager
@@ -21,28 +35,64 @@ def checkpoints(directory: Path, keep: int = 2) -> Iterator[ocp.CheckpointManage
     directory.mkdir(exist_ok=True)
     me = jax.process_index()  # which waits for no other
     alone = ocp.options.MultiprocessingOptions(me, {me}, f"process_{me}")
-    options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=False, multiprocessing_options=alone)
+    options = ocp.CheckpointManagerOptions(
+        max_to_keep=keep, create=False, cleanup_tmp_directories=True, multiprocessing_options=alone
+    )
     with ocp.CheckpointManager(directory, options=options) as manager:
         yield manager
 
 
-def save(manager: ocp.CheckpointManager, step: int, /, **trees: Any) -> None:
+def save(manager: ocp.CheckpointManager, step: int, /, **trees: PyTree) -> None:
     """Save each tree under its name, so that one can be read without the others. Process 0 does, for all."""
     if jax.process_index() == 0:
-        manager.save(step, args=ocp.args.Composite(**{k: ocp.args.StandardSave(v) for k, v in trees.items()}))
+        digests = {name: digests_of(tree) for name, tree in trees.items()}
+        items: dict[str, Any] = {name: ocp.args.StandardSave(tree) for name, tree in trees.items() if digests[name]}
+        manager.save(step, args=ocp.args.Composite(**items, **{META: ocp.args.JsonSave({"digests": digests})}))
 
 
-def restore(directory: Path, name: str, like: Any) -> Any:
-    """The tree saved under `name` in the newest checkpoint; `like` gives its structure.
+def restore(directory: Path, **likes: PyTree) -> Restored:
+    """The trees of those names in the newest intact checkpoint; each `like` gives a structure, shapes and dtypes.
 
-    Raises ValueError where there is no checkpoint.
+    Raises ValueError where there is no checkpoint, and where none is intact.
     """
     if not (directory / "checkpoints").is_dir():
         raise ValueError(f"run: {directory} has no checkpoint yet")
+    skipped: dict[int, str] = {}
     with checkpoints(directory) as manager:
-        step = manager.latest_step()
-        if step is None:
-            raise ValueError(f"run: {directory} has no checkpoint yet")
-        shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), like)
-        args = ocp.args.Composite(**{name: ocp.args.StandardRestore(shapes)})
-        return jax.tree.map(jnp.asarray, manager.restore(step, args=args)[name])
+        for step in sorted(manager.all_steps(), reverse=True):
+            try:
+                return Restored(step, _read(manager, step, likes), skipped)
+            except Exception as error:  # whatever damage makes Orbax raise
+                skipped[step] = f"{type(error).__name__}: {error}".partition("\n")[0]
+    if not skipped:
+        raise ValueError(f"run: {directory} has no checkpoint yet")
+    raise ValueError(f"run: no checkpoint of {directory} is intact: {told(skipped)}")
+
+
+def told(skipped: dict[int, str]) -> str:
+    return "; ".join(f"step {step}: {why}" for step, why in skipped.items())
+
+
+def _read(manager: ocp.CheckpointManager, step: int, likes: dict[str, PyTree]) -> dict[str, PyTree]:
+    meta = manager.restore(step, args=ocp.args.Composite(**{META: ocp.args.JsonRestore()}))[META]
+    wanted: dict[str, dict[str, str]] = meta["digests"]
+    # NumPy arrays, whose float64 JAX would not keep
+    empty = {name: jax.tree.map(lambda a: np.empty(a.shape, a.dtype), like) for name, like in likes.items()}
+    args = {name: ocp.args.StandardRestore(like) for name, like in empty.items() if wanted[name]}
+    out = empty | dict(manager.restore(step, args=ocp.args.Composite(**args)).items())
+    for name, tree in out.items():
+        found = digests_of(tree)
+        if found != wanted[name]:
+            bad = sorted(path for path in {*found, *wanted[name]} if found.get(path) != wanted[name].get(path))
+            raise ValueError(f"{name}{bad[0]} is not what was saved")
+    return out
+
+
+def digests_of(tree: PyTree) -> dict[str, str]:
+    """Path -> sha256 of the array's dtype, shape and bytes."""
+    return {jax.tree_util.keystr(path): _digest(np.asarray(leaf)) for path, leaf in jax.tree.leaves_with_path(tree)}
+
+
+def _digest(array: np.ndarray) -> str:
+    head = f"{array.dtype} {array.shape}\n".encode()
+    return hashlib.sha256(head + array.tobytes()).hexdigest()

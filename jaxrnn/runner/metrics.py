@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,3 +21,19 @@ def metrics_file(directory: Path) -> Iterator[Callable[..., None]]:
 
 def read_metrics(directory: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (directory / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def keep_until(directory: Path, step: int) -> float:
+    """Cut off what came after a step, and a line that was never finished. Returns the seconds of the last line kept."""
+    path, kept = directory / "metrics.jsonl", []
+    if not path.exists():
+        return 0.0
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        with contextlib.suppress(ValueError):
+            values = json.loads(line)
+            if values["step"] <= step:
+                kept.append((line, values["seconds"]))
+    part = path.with_suffix(".part")
+    part.write_text("".join(line + "\n" for line, _ in kept), encoding="utf-8")
+    os.replace(part, path)
+    return kept[-1][1] if kept else 0.0

@@ -1,7 +1,6 @@
 """A run's directory and its run.json: what was asked, on what, and how it ended."""
 
 import contextlib
-import dataclasses
 import hashlib
 import importlib.metadata
 import json
@@ -11,14 +10,16 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
 
 from jaxrnn.runner.config import Config
+from jaxrnn.runner.config.reading import as_options, read_run
+from jaxrnn.runner.locking import locked
 from jaxrnn.runner.stopping import Stopped
 
 PACKAGES = ("jaxrnn", "jax", "jaxlib", "optax", "orbax-checkpoint", "numpy")
@@ -43,40 +44,44 @@ def create(out: Path | None, task: str) -> Path:
 
 
 @contextlib.contextmanager
-def recorded(out: Path | None, task: str, config: Config) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """A new directory with a run.json from start to end; what the caller puts into the dict is written at the end."""
+def recorded(
+    out: Path | None, task: str, config: Config, about: Mapping[str, Any] | None = None, resume: Path | None = None
+) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """A new directory, or the one to go on with, whose run.json is there from start to end.
+
+    What the caller puts into the dict is written at the end.
+    """
     began = time.perf_counter()
+    now = {"command": [Path(sys.argv[0]).name, *sys.argv[1:]], "started": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
     record: dict[str, Any] = {
         "task": task,
         "status": "running",
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "config": dataclasses.asdict(config),
+        **now,
+        "config": as_options(config),
         "seed": getattr(config, "seeds", None) or config.seed,
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         **provenance(),
+        **(about or {}),
     }
-    directory = create(out, task)  # only now, with the record at hand: no directory is left without one
-    _write(directory, record)
-    try:
-        yield directory, record
-        record["status"] = "completed"
-    except (KeyboardInterrupt, Stopped):
-        record["status"] = "interrupted"
-        raise
-    except BaseException:
-        record |= {"status": "failed", "error": traceback.format_exc()}
-        raise
-    finally:
-        record["seconds"] = round(time.perf_counter() - began, 3)
-        _write(directory, record)
-
-
-def read(directory: Path) -> dict[str, Any]:
-    """The run.json of a run. Raises ValueError where there is none."""
-    try:
-        return json.loads((directory / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"run: {directory} is not a run: run.json cannot be read ({error})") from None
+    # only now, with the record at hand: no directory is left without one
+    directory = create(out, task) if resume is None else cast(Path, out)
+    with locked(directory):
+        if resume:
+            before = read_run(resume)
+            earlier = [*before.get("earlier", []), {key: before.get(key) for key in (*now, "status", "seconds")}]
+            record |= {"earlier": earlier}
+        write(directory, record)
+        try:
+            yield directory, record
+            record["status"] = "completed"
+        except (KeyboardInterrupt, Stopped):
+            record["status"] = "interrupted"
+            raise
+        except BaseException:
+            record |= {"status": "failed", "error": traceback.format_exc()}
+            raise
+        finally:
+            record["seconds"] = round(time.perf_counter() - began, 3)
+            write(directory, record)
 
 
 def digest(params: Any) -> str:
@@ -94,7 +99,7 @@ def provenance() -> dict[str, Any]:
     return {"versions": _versions(), "device": _device(), "git": _git()}
 
 
-def _write(directory: Path, record: dict[str, Any]) -> None:
+def write(directory: Path, record: dict[str, Any]) -> None:
     """Whole or not at all: a reader never meets half a file."""
     part = directory / "run.json.part"
     part.write_text(json.dumps(record, indent=2, allow_nan=False, default=str) + "\n", encoding="utf-8")

@@ -53,6 +53,11 @@ def member(tree: PyTree, k: int) -> PyTree:
     return jax.tree.map(lambda leaf: leaf[k], tree)
 
 
+def first_member(tree: PyTree, seeds: Seeds) -> PyTree:
+    """One model: of several seeds, the first's."""
+    return tree if isinstance(seeds, int) else member(tree, 0)
+
+
 def described(name: str, values: Any) -> dict[str, Any]:
     """A number by its name; of several seeds, their mean, standard deviation (n - 1) and the numbers themselves."""
     values = np.asarray(values, np.float64)

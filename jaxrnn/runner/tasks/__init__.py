@@ -1,20 +1,35 @@
-"""The tasks, a file each. TASKS has a row for each: its configuration, and the module that does the work.
+"""The tasks, a file each. TASKS has a row for each: its configuration, and what does the work.
 
-A task's module has `load(config) -> data`, where bad input is found before a run begins, and
-`train(config, data, directory, run, console)`, which fills the run's record and returns its result in a few words.
+A task is one function, `make(config, assets) -> Problem`, where bad input is found before a run begins. `assets` is
+what an earlier run kept of its data (a vocabulary, a mean), None for a new run.
 """
 
-from typing import NamedTuple
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any, NamedTuple
 
 from jaxrnn.runner.config import Article, Config, Text
 
 
 class Task(NamedTuple):
     config: type[Config]
-    module: str  # imported when the task is run: it needs jax
+    work: str | Callable[..., Any]  # a module with `make`, imported when the task is run since it needs jax; or `make`
+
+    @property
+    def module(self) -> ModuleType:
+        assert isinstance(self.work, str)
+        return importlib.import_module(self.work)
+
+    def make(self, config: Config, assets: Mapping[str, Any] | None = None) -> Any:
+        """The Problem."""
+        if isinstance(self.work, str):
+            return self.module.make(config, assets)
+        return self.work(config, assets) if len(inspect.signature(self.work).parameters) > 1 else self.work(config)
 
 
 TASKS = {
     "text": Task(Text, "jaxrnn.runner.tasks.text"),
-    "article": Task(Article, "jaxrnn.runner.tasks.article"),
+    "article": Task(Article, "jaxrnn.runner.tasks.article"),  # many small networks: a `train` of its own
 }

@@ -22,7 +22,7 @@ from jaxrnn.runner import plots, record
 from jaxrnn.runner.checkpoint import checkpoints, save
 from jaxrnn.runner.config import Article
 from jaxrnn.runner.metrics import metrics_file
-from jaxrnn.runner.width import width
+from jaxrnn.runner.networks import width
 
 NETWORKS = ("elman", "lstm", "gru", "lstm_full", "gru_article")
 

@@ -1,0 +1,10 @@
+"""Everything a run can be told: a dataclass a task, a file each. The field docs are the command's help.
+
+No jax here: `jaxrnn train text --help` should not wait for it.
+"""
+
+from jaxrnn.runner.config.article import Article
+from jaxrnn.runner.config.base import Config, How, Seed, Trained
+from jaxrnn.runner.config.text import Sample, Text
+
+__all__ = ["Article", "Config", "How", "Sample", "Seed", "Text", "Trained"]

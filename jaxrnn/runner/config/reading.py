@@ -1,0 +1,73 @@
+"""A configuration from a file, by the command's own rules: values of known options, and nothing else."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, CycloptsError, Parameter
+from cyclopts.config import Dict
+
+from jaxrnn.runner.config.base import Config
+
+# What may be another when a run goes on: how long it is, when it looks and saves, and who computes it.
+MAY_CHANGE = (
+    *("steps", "evaluate_every", "patience", "checkpoint_every", "tensorboard", "out"),
+    *("coordinator", "processes", "process", "wait"),
+)
+
+
+def from_options(cls: type[Config], options: Mapping[str, Any], source: str) -> Any:
+    """An instance of `cls`. Raises ValueError in one line that names the source and the option."""
+    app = App(result_action="return_value", help_flags=[], version_flags=[])
+
+    def read(*, config: Any = None) -> Any:
+        return config or cls()
+
+    read.__annotations__["config"] = Annotated[cls | None, Parameter(name="*")]
+    app.default(read)
+
+    given = {name: value for name, value in options.items() if value is not None}
+    app.config = [Dict(given, source=source, use_commands_as_keys=False)]
+    try:
+        return app([], exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        raise ValueError(" ".join(str(error).split())) from None
+
+
+def as_options(config: Config) -> dict[str, Any]:
+    """The fields as JSON and TOML can hold them."""
+    values = dataclasses.asdict(config)
+    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+
+
+def refuse_changes(before: Config, now: Config) -> None:
+    """A run goes on as it began. Raises ValueError naming the first option that is another."""
+    for field in dataclasses.fields(before):
+        was, is_now = getattr(before, field.name), getattr(now, field.name)
+        if was != is_now and field.name not in MAY_CHANGE:
+            raise ValueError(
+                f"resume: {field.name} was {was} when the run began, got {is_now}; "
+                f"what may change is {', '.join(MAY_CHANGE)}"
+            )
+
+
+def as_toml(task: str, config: Config) -> str:
+    """The configuration as a recipe; what has no value is left out, as TOML has none for it."""
+    lines = [f"{name} = {json.dumps(value)}" for name, value in as_options(config).items() if value is not None]
+    return "\n".join([f"task = {json.dumps(task)}", *lines, ""])
+
+
+def read_run(directory: Path) -> dict[str, Any]:
+    """The run.json of a run. Raises ValueError where there is none, or where it is not a run's."""
+    path = directory / "run.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"run: {directory} is not a run: run.json cannot be read ({error})") from None
+    wanted = {"task": str, "config": dict, "status": str}
+    for name, kind in wanted.items():
+        if not isinstance(found, dict) or not isinstance(found.get(name), kind):
+            raise ValueError(f"run: {path} is not a run's: it has no {name}")
+    return found

@@ -1,0 +1,84 @@
+"""What a language model can be told."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from cyclopts import Parameter
+from cyclopts.types import NonNegativeFloat, NonNegativeInt, PositiveInt
+from cyclopts.validators import Number
+
+from jaxrnn.runner.config.base import Seed, Share, Trained
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Text(Trained):
+    """A character-level language model, trained by truncated backpropagation through time.
+
+    Parameters
+    ----------
+    data
+        A UTF-8 text file [the reference manual inside Python's standard library].
+    cell
+        A name of jaxrnn.CELLS, such as elman, lstm, lstm_full, gru, gru_article or mingru; an unknown one lists all.
+    units
+        Width of each recurrent layer.
+    layers
+        Recurrent layers, one on top of the other.
+    embedding
+        Width of the vector that stands for a character.
+    dropout
+        Share of each layer's output dropped while training (Zaremba et al. 2014).
+    batch
+        Places in the text that are read side by side.
+    length
+        Characters between truncations; the state is handed on, the gradient is not.
+    valid
+        Share of the text, before the test part and at most 100,000 characters, that the weights are chosen by.
+    test
+        Share of the text, from its end and at most 100,000 characters, that is read once, when all is done.
+    """
+
+    SMOKE: ClassVar = {"units": 16, "embedding": 8, "batch": 4, "length": 16, "steps": 40, "evaluate_every": 20}
+
+    steps: PositiveInt = 1800
+    data: Path | None = None
+    cell: str = "lstm"
+    units: PositiveInt = 256
+    layers: PositiveInt = 1
+    embedding: PositiveInt = 64
+    dropout: Share = 0.0
+    length: PositiveInt = 64
+    valid: Annotated[float, Parameter(validator=Number(gt=0, lt=1))] = 0.05
+    test: Annotated[float, Parameter(validator=Number(gt=0, lt=1))] = 0.05
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sample:
+    """How to continue a prompt.
+
+    Parameters
+    ----------
+    prompt
+        The text to go on from [a line break].
+    length
+        Characters to write.
+    temperature
+        Below 1 is more careful than the model, above 1 bolder, 0 always takes the likeliest.
+    top_k
+        Draw among this many likeliest characters only [all].
+    top_p
+        Draw among the likeliest characters that together reach this probability only [all].
+    seed
+        Starts the random draws.
+    member
+        Which of the run's --seeds speaks, counted from 0.
+    """
+
+    prompt: str = ""
+    length: PositiveInt = 500
+    temperature: NonNegativeFloat = 0.8
+    top_k: PositiveInt | None = None
+    top_p: Annotated[float, Parameter(validator=Number(gt=0, lte=1))] | None = None
+    seed: Seed = 0
+    member: NonNegativeInt = 0

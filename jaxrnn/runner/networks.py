@@ -1,0 +1,47 @@
+"""The parts that the tasks' networks are made of."""
+
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn import CELLS, Layer, Policy, dropout, stack, unroll
+from jaxrnn.runner.config import Trained
+
+
+class Recurrent(Protocol):
+    """The options that say which recurrent layers there are."""
+
+    @property
+    def cell(self) -> str: ...
+    @property
+    def units(self) -> int: ...
+    @property
+    def layers(self) -> int: ...
+    @property
+    def dropout(self) -> float: ...
+
+
+def recurrent(config: Recurrent, n_in: int, policy: Policy) -> tuple[Layer, int]:
+    """Recurrent layers with dropout after each, and how wide the last one's output is."""
+    layers, n = [], n_in
+    for _ in range(config.layers):
+        one = unroll(CELLS[config.cell](n, config.units, policy=policy))
+        layers += [one, dropout(config.dropout)]
+        n = width(one, n)
+    return stack(*layers), n
+
+
+def policy_of(config: Trained) -> Policy:
+    """Products in the dtype that was asked for."""
+    return Policy(compute=jnp.bfloat16) if config.compute == "bfloat16" else Policy()
+
+
+def width(layer: Layer, n_in: int) -> int:
+    """The features of ys for xs [T, n_in], without computing them: a projected cell's are fewer than its units."""
+
+    def ys() -> jax.Array:
+        params = layer.init(jax.random.key(0))
+        return layer.apply(params, layer.carry((), params), jnp.zeros((1, n_in)))[1]
+
+    return jax.eval_shape(ys).shape[-1]

@@ -1,0 +1,51 @@
+"""What a task is to the training loop, and to every command that comes after it: one function, config -> Problem."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from rich.console import Console
+
+from jaxrnn import Layer
+from jaxrnn.runner.devices import AXIS
+
+Columns = Mapping[str, Sequence[Any]]
+
+
+class Problem(NamedTuple):
+    """A network, where its batches come from, and how it is judged.
+
+    Batches and noise must be functions of (seed, step) alone: that is what makes a resumed run equal an unbroken one.
+    """
+
+    layer: Layer  # the network; what is exported and inspected
+    batch: Callable[[int, int], PyTree]  # (seed, step from 0) -> NumPy arrays
+    loss: Callable[[PyTree, PyTree, PyTree, PRNGKeyArray], tuple[Float[Array, ""], PyTree]]
+    # (params, carry, batch, key) -> (mean over the batch, the carry to hand on, () where there is none)
+    evaluate: Callable[[PyTree, str], dict[str, float]]  # (params, split) -> numbers; the run is judged by the first
+    splits: tuple[str, ...] = ("valid", "test")  # the first is watched while training, the others are scored once
+    better: Literal["lower", "higher"] = "lower"  # of the number the run is judged by
+    carry: Callable[[PyTree], PyTree] = lambda params: ()  # params -> what the first loss begins from, axis 0 the batch
+    specs: PyTree[P] = P(None, AXIS)  # which axis of the batch's arrays the devices share
+    name: str = "loss"  # of the loss, in metrics.jsonl and on the screen
+    unit: str = ""
+    item: str = "steps"  # what a batch has `items` of, for the throughput
+    items: int = 0
+    example: Callable[[], Any] | None = None  # -> xs of one sequence, of real data, for export and inspect
+    anchors: Callable[[str], dict[str, float]] = lambda split: {}  # what the first number is read against, by split
+    assets: Mapping[str, Any] = {}  # JSON values found in the training data that a later command needs
+    sha256: str | None = None  # of the data
+    finish: Callable[[PyTree, Path, Console], None] | None = None  # (params, directory, console): pictures, samples
+    predict: Callable[[PyTree, Path], Columns] | None = None  # (params, the user's file) -> columns of a table
+
+
+def sha256(*parts: bytes) -> str:
+    """Of all parts, and of where one ends and the next begins."""
+    import hashlib
+
+    total = hashlib.sha256()
+    for part in parts:
+        total.update(len(part).to_bytes(8, "little") + part)
+    return total.hexdigest()
