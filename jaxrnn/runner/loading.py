@@ -19,7 +19,7 @@ class Run(NamedTuple):
     name: str  # of the task
     config: Trained
     problem: Problem
-    params: PyTree  # of one member, NumPy arrays
+    params: PyTree  # of one member
     record: dict[str, Any]
 
 
@@ -43,4 +43,5 @@ def load_run(directory: Path, k: int = 0, weights: Literal["best", "last"] = "be
         params = restore(directory, best=first_best(problem, like, seeds)).trees["best"].params
     else:
         params = restore(directory, params=like).trees["params"]
-    return Run(name, config, problem, member(params, k) if isinstance(seeds, tuple) else params, found)
+    params = jax.tree.map(jnp.asarray, member(params, k) if isinstance(seeds, tuple) else params)
+    return Run(name, config, problem, params, found)
