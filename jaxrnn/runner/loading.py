@@ -1,5 +1,6 @@
 """A finished or unfinished run, brought back: its configuration, its problem and its weights."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -35,7 +36,7 @@ def load_run(directory: Path, k: int = 0, weights: Literal["best", "last"] = "be
         known = ", ".join(n for n, task in TASKS.items() if issubclass(task.config, Trained))
         raise ValueError(f"run: {directory} is a run of {name!r}, wanted one of {known}")
     config = from_options(TASKS[name].config, found["config"] | changes, f"{directory / 'run.json'}")
-    problem, seeds = TASKS[name].make(config, found.get("assets")), seeds_of(config)
+    problem, seeds = remade(directory, found, config), seeds_of(config)
     place_of(k, config.seeds)
     like = jax.eval_shape(problem.layer.init, jax.random.key(0))
     if isinstance(seeds, tuple):
@@ -46,3 +47,14 @@ def load_run(directory: Path, k: int = 0, weights: Literal["best", "last"] = "be
         params = restore(directory, params=like).trees["params"]
     params = jax.tree.map(jnp.asarray, member(params, k) if isinstance(seeds, tuple) else params)
     return Run(name, config, problem, params, found)
+
+
+def remade(directory: Path, found: Mapping[str, Any], config: Trained) -> Problem:
+    """The problem of a run.json, with what it kept of its training data. Raises ValueError where that is not usable."""
+    try:
+        return TASKS[found["task"]].make(config, found.get("assets"))
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        if found.get("assets") is None:
+            raise
+        words = f"assets that {found['task']} cannot use ({type(error).__name__}: {error})"
+        raise ValueError(f"run: {directory / 'run.json'} has {words}") from error
