@@ -26,11 +26,13 @@ from jaxrnn.runner.checkpoint import checkpoints, save
 from jaxrnn.runner.config import Trained
 from jaxrnn.runner.devices import AXIS, make_mesh, on_host, place
 from jaxrnn.runner.metrics import metrics_file
+from jaxrnn.runner.numbers import number
 from jaxrnn.runner.optimizers import make_optimizer
 from jaxrnn.runner.problem import Problem
 from jaxrnn.runner.progress import progress
 from jaxrnn.runner.seeds import Seeds, described, each, for_each, seeds_of
 from jaxrnn.runner.stopping import Stopped, stop_requests
+from jaxrnn.runner.tensorboard import events
 from jaxrnn.sharding import vary
 
 SEEDS = "seeds"
@@ -70,6 +72,7 @@ def fit(task: str, problem: Problem, config: Trained, begun: Begun, directory: P
     with (
         stop_requests() as asked,
         metrics_file(directory) as write,
+        events(directory, config.tensorboard, first) as log,
         checkpoints(directory) as manager,
         progress(console, task, config.steps) as show,
     ):
@@ -93,12 +96,14 @@ def fit(task: str, problem: Problem, config: Trained, begun: Begun, directory: P
             values = described(problem.name, loss) | {f"{problem.item}_per_second": round(speed), "seconds": seconds}
             done = step == config.steps
             if done or step % config.evaluate_every == 0:
+                show(step, f"looking at the {problem.splits[0]} part", between=True)
                 best, scores = look(problem, best, step, on_host(mesh, state.params), seeds)
                 values |= scores
                 done |= bool(config.patience) and out_of_patience(best, step, config.patience * config.evaluate_every)
-                looked = "  ".join(f"{k} {v:.3f}" for k, v in list(scores.items())[:1])
+                looked = "  ".join(f"{k} {number(v)}" for k, v in list(scores.items())[:1])
             write(step=step, **values)
-            show(step, f"{loss.mean():.3f} {problem.unit}  {looked}  {speed:,.0f} {problem.item}/s")
+            log(step, values)
+            show(step, f"{problem.name} {number(loss.mean())}  {looked}  {speed:,.0f} {problem.item}/s")
             if stop or done or step % config.checkpoint_every == 0:
                 begun = keep(step)
             if stop:
