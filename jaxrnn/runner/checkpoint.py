@@ -47,11 +47,12 @@ def save(manager: ocp.CheckpointManager, step: int, /, **trees: PyTree) -> None:
     if jax.process_index() == 0:
         digests = {name: digests_of(tree) for name, tree in trees.items()}
         items: dict[str, Any] = {name: ocp.args.StandardSave(tree) for name, tree in trees.items() if digests[name]}
-        manager.save(step, args=ocp.args.Composite(**items, **{META: ocp.args.JsonSave({"digests": digests})}))
+        meta = {"digests": digests, "dtypes": {name: dtypes_of(tree) for name, tree in trees.items()}}
+        manager.save(step, args=ocp.args.Composite(**items, **{META: ocp.args.JsonSave(meta)}))
 
 
 def restore(directory: Path, **likes: PyTree) -> Restored:
-    """The trees of those names in the newest intact checkpoint; each `like` gives a structure, shapes and dtypes.
+    """The trees of those names in the newest intact checkpoint; each `like` gives a structure and shapes.
 
     Raises ValueError where there is no checkpoint, and where none is intact.
     """
@@ -76,8 +77,17 @@ def told(skipped: dict[int, str]) -> str:
 def _read(manager: ocp.CheckpointManager, step: int, likes: dict[str, PyTree]) -> dict[str, PyTree]:
     meta = manager.restore(step, args=ocp.args.Composite(**{META: ocp.args.JsonRestore()}))[META]
     wanted: dict[str, dict[str, str]] = meta["digests"]
-    # NumPy arrays, whose float64 JAX would not keep
-    empty = {name: jax.tree.map(lambda a: np.empty(a.shape, a.dtype), like) for name, like in likes.items()}
+
+    def empty_as_saved(name: str, like: PyTree) -> PyTree:
+        """NumPy arrays, whose float64 JAX would not keep; Orbax casts to what it is given without a word."""
+        dtypes: dict[str, str] = meta["dtypes"][name]
+
+        def one(path: Any, leaf: Any) -> np.ndarray:
+            return np.empty(leaf.shape, dtypes.get(jax.tree_util.keystr(path), leaf.dtype))
+
+        return jax.tree_util.tree_map_with_path(one, like)
+
+    empty = {name: empty_as_saved(name, like) for name, like in likes.items()}
     args = {name: ocp.args.StandardRestore(like) for name, like in empty.items() if wanted[name]}
     out = empty | dict(manager.restore(step, args=ocp.args.Composite(**args)).items())
     for name, tree in out.items():
@@ -91,6 +101,11 @@ def _read(manager: ocp.CheckpointManager, step: int, likes: dict[str, PyTree]) -
 def digests_of(tree: PyTree) -> dict[str, str]:
     """Path -> sha256 of the array's dtype, shape and bytes."""
     return {jax.tree_util.keystr(path): _digest(np.asarray(leaf)) for path, leaf in jax.tree.leaves_with_path(tree)}
+
+
+def dtypes_of(tree: PyTree) -> dict[str, str]:
+    """Path -> dtype."""
+    return {jax.tree_util.keystr(path): np.asarray(leaf).dtype.name for path, leaf in jax.tree.leaves_with_path(tree)}
 
 
 def _digest(array: np.ndarray) -> str:

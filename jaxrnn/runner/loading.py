@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
@@ -20,7 +21,7 @@ class Run(NamedTuple):
     name: str  # of the task
     config: Trained
     problem: Problem
-    params: PyTree  # of one member, NumPy arrays
+    params: PyTree  # of one member
     record: dict[str, Any]
 
 
@@ -45,7 +46,7 @@ class Group(NamedTuple):
     def member(self, k: int) -> PyTree:
         """One member's own weights. Raises ValueError where the run has no such member."""
         place_of(k, self.config.seeds)
-        return member(self.params, k) if isinstance(self.seeds, tuple) else self.params
+        return jax.tree.map(jnp.asarray, member(self.params, k) if isinstance(self.seeds, tuple) else self.params)
 
     def seed_of(self, k: int) -> int:
         return self.seeds[k] if isinstance(self.seeds, tuple) else self.seeds
