@@ -28,11 +28,13 @@ from jaxrnn.runner.checkpoint import checkpoints, save
 from jaxrnn.runner.config import Trained
 from jaxrnn.runner.devices import AXIS, make_mesh, on_host, place
 from jaxrnn.runner.metrics import metrics_file
+from jaxrnn.runner.numbers import number
 from jaxrnn.runner.optimizers import make_optimizer
 from jaxrnn.runner.problem import Problem
 from jaxrnn.runner.progress import progress
 from jaxrnn.runner.seeds import Seeds, described, each, for_each, seeds_of
 from jaxrnn.runner.stopping import Stopped, asked, held, on_abandoning
+from jaxrnn.runner.tensorboard import events
 from jaxrnn.sharding import vary
 
 
@@ -71,6 +73,7 @@ def fit(task: str, problem: Problem, config: Trained, begun: Begun, directory: P
     began, ends, looked = time.perf_counter() - begun.seconds, threading.Lock(), ""
     with (
         metrics_file(directory) as write,
+        events(directory, config.tensorboard, first + 1) as log,
         checkpoints(directory) as manager,
         progress(console, task, config.steps) as show,
         together(),
@@ -99,13 +102,15 @@ def fit(task: str, problem: Problem, config: Trained, begun: Begun, directory: P
                 while True:
                     if line is not None:
                         if look_is_due(config, step):
+                            show(step, f"looking at the {problem.splits[0]} part", between=True)
                             best, scores = look(problem, best, step, on_host(mesh, state.params), seeds)
                             line |= scores
-                            looked = "  ".join(f"{k} {v:.3f}" for k, v in list(scores.items())[:1])
+                            looked = "  ".join(f"{k} {number(v)}" for k, v in list(scores.items())[:1])
                         with held():
                             write(step=step, **line)
+                            log(step, line)
                             now, speed = line[problem.name], line[f"{problem.item}_per_second"]
-                            show(step, f"{now:.3f} {problem.unit}  {looked}  {speed:,.0f} {problem.item}/s")
+                            show(step, f"{problem.name} {number(now)}  {looked}  {speed:,.0f} {problem.item}/s")
                             line = None
                     done = step >= config.steps or is_out_of_patience(config, best, step)
                     if done or (step != saved and step % config.checkpoint_every == 0):
