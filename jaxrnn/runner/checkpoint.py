@@ -69,7 +69,8 @@ def save(manager: ocp.CheckpointManager, step: int, /, pending: dict[str, Any] |
         return
     digests = {name: digests_of(tree) for name, tree in trees.items()}
     items: dict[str, Any] = {name: ocp.args.StandardSave(tree) for name, tree in trees.items() if digests[name]}
-    items[META] = ocp.args.JsonSave({"digests": digests, "pending": pending})
+    dtypes = {name: dtypes_of(tree) for name, tree in trees.items()}
+    items[META] = ocp.args.JsonSave({"digests": digests, "dtypes": dtypes, "pending": pending})
     try:
         manager.save(step, args=ocp.args.Composite(**items))
     except Exception as error:  # Orbax has many
@@ -105,7 +106,7 @@ def room_for(directory: Path, *trees: PyTree) -> None:
 
 
 def restore(directory: Path, **likes: PyTree) -> Restored:
-    """The trees of those names in the newest intact checkpoint; each `like` gives a structure, shapes and dtypes.
+    """The trees of those names in the newest intact checkpoint; each `like` gives a structure and shapes.
 
     Nothing in the directory is changed: the run may be going on. Raises ValueError where there is no checkpoint, and
     where none is intact.
@@ -140,8 +141,20 @@ def _read(
     wanted, pending = meta["digests"], meta.get("pending")
     if not isinstance(pending, dict | None):
         raise ValueError(f"{META} is not what was saved")
-    # NumPy arrays, whose float64 JAX would not keep
-    empty = {name: jax.tree.map(lambda a: np.empty(a.shape, a.dtype), like) for name, like in likes.items()}
+
+    def empty_as_saved(name: str, like: PyTree) -> PyTree:
+        """NumPy arrays, whose float64 JAX would not keep; Orbax casts to what it is given without a word."""
+        dtypes: dict[str, str] = meta["dtypes"][name]
+
+        def one(path: Any, leaf: Any) -> np.ndarray:
+            dtype = np.dtype(dtypes.get(jax.tree_util.keystr(path), leaf.dtype))
+            if dtype.hasobject or dtype.itemsize > 16:
+                raise ValueError(f"{name}{jax.tree_util.keystr(path)} is {dtype}, wanted numbers")
+            return np.empty(leaf.shape, dtype)
+
+        return jax.tree_util.tree_map_with_path(one, like)
+
+    empty = {name: empty_as_saved(name, like) for name, like in likes.items()}
     for name, like in empty.items():
         refuse_other_paths(name, like, wanted[name])
         if wanted[name]:
@@ -164,6 +177,11 @@ def size(tree: PyTree) -> int:
 def digests_of(tree: PyTree) -> dict[str, str]:
     """Path -> sha256 of the array's dtype, shape and bytes."""
     return {jax.tree_util.keystr(path): _digest(np.asarray(leaf)) for path, leaf in jax.tree.leaves_with_path(tree)}
+
+
+def dtypes_of(tree: PyTree) -> dict[str, str]:
+    """Path -> dtype."""
+    return {jax.tree_util.keystr(path): np.asarray(leaf).dtype.name for path, leaf in jax.tree.leaves_with_path(tree)}
 
 
 def _digest(array: np.ndarray) -> str:

@@ -55,7 +55,14 @@ def as_json(value: Any) -> Any:
 
 
 def read_metrics(directory: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (directory / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    """Every line that is whole: the last one of a run that is alive, or was killed, may not be."""
+    path, lines = directory / "metrics.jsonl", []
+    if not path.exists():
+        return lines
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        with contextlib.suppress(ValueError):
+            lines.append(json.loads(line))
+    return lines
 
 
 def keep_until(directory: Path, step: int) -> float:

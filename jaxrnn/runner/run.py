@@ -24,30 +24,46 @@ from jaxrnn.runner.metrics import keep_until
 from jaxrnn.runner.optimizers import make_optimizer
 from jaxrnn.runner.problem import Problem
 from jaxrnn.runner.processes import joined, run_directory
-from jaxrnn.runner.report import measured, write_report
+from jaxrnn.runner.report import measured, show_scores, throughput, write_report
 from jaxrnn.runner.seeds import described, first_member, seeds_of
 from jaxrnn.runner.stopping import Stopped, on_abandoning
 from jaxrnn.runner.tasks import TASKS
+from jaxrnn.runner.tensorboard import check_tensorboard
 from jaxrnn.runner.train import Begun, fit, start
 
 
-def train(name: str, config: Config, resume: Path | None = None) -> None:
-    """Load, so that bad input is found first; then one recorded run."""
+def train(name: str, config: Config, resume: Path | None = None, *, brief: bool = False, kept: bool = True) -> None:
+    """Load, so that bad input is found first; then one recorded run.
+
+    brief   the scores and samples are in the report alone
+    kept    False where the directory goes away, so that nobody is sent there
+    """
     if isinstance(config, Trained):
-        return train_problem(name, config, resume)
+        return train_problem(name, config, resume, brief, kept)
     data = TASKS[name].module.load(config)
     keep_freed_memory()
     console = make_console()
     with record.recorded(config.out, name, config) as (directory, run), blamed_on(name, directory):
-        console.out(f"{name}: run in {directory}", highlight=False)
+        begin(name, directory, kept, console)
         words = TASKS[name].module.train(config, data, directory, run, console)
-    console.out(f"{name}: {words}, done in {run['seconds']:.1f} s, everything is in {directory}", highlight=False)
+    finish(name, words, run, directory, kept, console)
 
 
-def train_problem(name: str, config: Trained, resume: Path | None) -> None:
+def begin(name: str, directory: Path, kept: bool, console: Console) -> None:
+    if kept:
+        console.out(f"{name}: run in {directory}", highlight=False)
+
+
+def finish(name: str, words: str, run: dict[str, Any], directory: Path, kept: bool, console: Console) -> None:
+    where = f", everything is in {directory}" if kept else ""
+    console.out(f"{name}: {words}, done in {run['seconds']:.1f} s{where}", highlight=False)
+
+
+def train_problem(name: str, config: Trained, resume: Path | None, brief: bool, kept: bool) -> None:
     """By the loop that all tasks share."""
     seeds_of(config)
     make_optimizer(config)
+    check_tensorboard(config)
     problem = make_problem(name, config, resume)
     with joined(config), run_directory(resume or config.out) as out:
         make_mesh(config)
@@ -56,14 +72,24 @@ def train_problem(name: str, config: Trained, resume: Path | None) -> None:
         begun = start(problem, config)
         if jax.process_index() == 0:
             room_for(out or Path("runs"), begun.state, begun.best)
-        about = {"assets": dict(problem.assets), "data_sha256": problem.sha256}
-        with record.recorded(out, name, config, about, resume) as (directory, run), blamed_on(name, directory):
-            console.out(f"{name}: run in {directory}", highlight=False)
+        with record.recorded(out, name, config, about(problem), resume) as (directory, run), blamed_on(name, directory):
+            begin(name, directory, kept, console)
             if resume:
                 begun = resumed(name, config, begun, resume, directory, console)
             ended = fit(name, problem, config, begun, directory, console)
-            words = conclude(name, problem, config, ended, directory, run, console)
-    console.out(f"{name}: {words}, done in {run['seconds']:.1f} s, everything is in {directory}", highlight=False)
+            words = conclude(name, problem, config, ended, directory, run, Console(quiet=True) if brief else console)
+    finish(name, words, run, directory, kept, console)
+
+
+def about(problem: Problem) -> dict[str, Any]:
+    """What run.json says of a problem from the start."""
+    params = jax.eval_shape(problem.layer.init, jax.random.key(0))
+    return {
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
+        "judged": {"split": problem.splits[0], "loss": problem.name, "better": problem.better, "unit": problem.unit},
+        "assets": dict(problem.assets),
+        "data_sha256": problem.sha256,
+    }
 
 
 def make_problem(name: str, config: Trained, resume: Path | None = None) -> Problem:
@@ -110,9 +136,13 @@ def conclude(
     for split in problem.splits:
         for key, values in scored(problem, best.params, split, seeds).items():
             metrics |= described(f"{split}_{key}", values)
-    write_report(name, problem, config, directory, run, console)
+    run["step"] = int(np.max(ended.state.step))
+    if speed := throughput(problem, directory):
+        run["throughput"] = speed
+    show_scores(problem, run, console)
     if problem.finish:
         problem.finish(first_member(best.params, seeds), directory, console)
+    write_report(name, problem, config, directory, run, ended.seconds)
     judged = f"{problem.splits[-1]}_{problem.name}"
     many = f" over {len(seeds)} seeds" if isinstance(seeds, tuple) else ""
     return f"{measured(metrics, judged)} {problem.unit}{many} ({judged})"

@@ -28,14 +28,14 @@ from jaxrnn.runner.checkpoint import checkpoints, save
 from jaxrnn.runner.config import Trained
 from jaxrnn.runner.devices import AXIS, make_mesh, on_host, place
 from jaxrnn.runner.metrics import metrics_file
+from jaxrnn.runner.numbers import number
 from jaxrnn.runner.optimizers import make_optimizer
 from jaxrnn.runner.problem import Problem
 from jaxrnn.runner.progress import progress
 from jaxrnn.runner.seeds import Seeds, described, each, for_each, seeds_of
 from jaxrnn.runner.stopping import Stopped, asked, held, on_abandoning
+from jaxrnn.runner.tensorboard import events
 from jaxrnn.sharding import vary
-
-SEEDS = "seeds"
 
 
 class State(NamedTuple):
@@ -73,6 +73,7 @@ def fit(task: str, problem: Problem, config: Trained, begun: Begun, directory: P
     began, ends, looked = time.perf_counter() - begun.seconds, threading.Lock(), ""
     with (
         metrics_file(directory) as write,
+        events(directory, config.tensorboard, first + 1) as log,
         checkpoints(directory) as manager,
         progress(console, task, config.steps) as show,
         together(),
@@ -101,13 +102,15 @@ def fit(task: str, problem: Problem, config: Trained, begun: Begun, directory: P
                 while True:
                     if line is not None:
                         if look_is_due(config, step):
+                            show(step, f"looking at the {problem.splits[0]} part", between=True)
                             best, scores = look(problem, best, step, on_host(mesh, state.params), seeds)
                             line |= scores
-                            looked = "  ".join(f"{k} {v:.3f}" for k, v in list(scores.items())[:1])
+                            looked = "  ".join(f"{k} {number(v)}" for k, v in list(scores.items())[:1])
                         with held():
                             write(step=step, **line)
+                            log(step, line)
                             now, speed = line[problem.name], line[f"{problem.item}_per_second"]
-                            show(step, f"{now:.3f} {problem.unit}  {looked}  {speed:,.0f} {problem.item}/s")
+                            show(step, f"{problem.name} {number(now)}  {looked}  {speed:,.0f} {problem.item}/s")
                             line = None
                     done = step >= config.steps or is_out_of_patience(config, best, step)
                     if done or (step != saved and step % config.checkpoint_every == 0):
@@ -187,7 +190,7 @@ def make_update(problem: Problem, optimizer: optax.GradientTransformation, mesh:
     taken at every step of the loop over time.
     """
 
-    def update(state: State, seed: Array, batch: PyTree, stop: Array) -> tuple[State, Array, Finite, Array]:
+    def propose(state: State, seed: Array, batch: PyTree, stop: Array) -> tuple[State, Array, Finite, Array]:
         key = jax.random.fold_in(jax.random.split(jax.random.key(seed), 3)[1], state.step + 1)
         if mesh.size > 1:
             key = jax.random.fold_in(key, jax.lax.axis_index(AXIS))  # noise of its own for each part of the batch
@@ -199,16 +202,18 @@ def make_update(problem: Problem, optimizer: optax.GradientTransformation, mesh:
         params = optax.apply_updates(state.params, updates)
         finite = jax.tree.map(lambda a: jnp.isfinite(a).all(), Finite(loss, grads, params, inner, ()))
         finite = finite._replace(carry=jax.tree.map(lambda a: a == 0, sick))
+        return State(state.step + 1, params, inner, carry), loss, finite, stops > 0
+
+    proposes = propose if isinstance(seeds, int) else jax.vmap(propose, (0, 0, 0, None))
+
+    def update(state: State, seed: Array, batch: PyTree, stop: Array) -> tuple[State, Array, Finite, Array]:
+        after, loss, finite, stops = proposes(state, seed, batch, stop)
         good = jnp.stack(jax.tree.leaves(finite)).all()
-        if not isinstance(seeds, int):
-            good = jax.lax.pmin(good, SEEDS)
-        after = State(state.step + 1, params, inner, carry)
-        return jax.tree.map(lambda new, old: jnp.where(good, new, old), after, state), loss, finite, stops > 0
+        return jax.tree.map(lambda new, old: jnp.where(good, new, old), after, state), loss, finite, stops
 
     specs = for_each(seeds, SPECS)
-    mapped = update if isinstance(seeds, int) else jax.vmap(update, (0, 0, 0, None), axis_name=SEEDS)
     given = specs, P(), for_each(seeds, problem.specs), P(AXIS)
-    shared = jax.shard_map(mapped, mesh=mesh, in_specs=given, out_specs=(specs, P(), P(), P()))
+    shared = jax.shard_map(update, mesh=mesh, in_specs=given, out_specs=(specs, P(), P(), P()))
     return jax.jit(shared, donate_argnums=0)
 
 
