@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import logging
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -121,7 +122,22 @@ def restore(directory: Path, **likes: PyTree) -> Restored:
                 return Restored(step, *_read(manager, folder / str(step), step, likes), skipped)
             except Exception as error:  # whatever damage makes Orbax raise
                 skipped[step] = one_line(error)
+                silence_late_reads()
     raise ValueError(f"run: no checkpoint of {directory} is intact: {told(skipped)}")
+
+
+def silence_late_reads() -> None:
+    """Orbax reads a step's arrays side by side, and where one fails, closes the event loop over the others, which then
+    complain to standard error, at any later time. They alone are silenced, from the first damaged step on."""
+    before = sys.unraisablehook
+    if getattr(before, "__name__", "") == "but_late_reads":
+        return
+
+    def but_late_reads(unraisable: Any) -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            before(unraisable)
+
+    sys.unraisablehook = but_late_reads
 
 
 def told(skipped: dict[int, str]) -> str:

@@ -1,0 +1,155 @@
+"""What may befall a run, done to the process it is in. Each is called before the command, in a child process."""
+
+import ctypes
+import os
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+OPERATIONS = ("rename", "replace", "mkdir")
+
+reached: Callable[[], bool] = lambda: False  # whether the call was made that was to go wrong
+
+
+def operation(n: int, errno: int) -> None:
+    """At the n-th rename or mkdir that Python does during a save: death (0), or that error."""
+    from jaxrnn.runner import checkpoint, train
+
+    global reached
+    calls, saving = 0, False
+    reached = lambda: calls >= n  # noqa: E731
+
+    def counted(original: Callable) -> Callable:
+        def call(*arguments: Any, **options: Any) -> Any:
+            nonlocal calls
+            calls += saving
+            if saving and calls == n:
+                if not errno:
+                    os._exit(137)
+                raise OSError(errno, os.strerror(errno), str(arguments[0]))
+            return original(*arguments, **options)
+
+        return call
+
+    for name in OPERATIONS:
+        setattr(os, name, counted(getattr(os, name)))
+
+    def save(*arguments: Any, **trees: Any) -> None:
+        nonlocal saving
+        saving = arguments[1] == 8  # the second
+        checkpoint.save(*arguments, **trees)
+        saving = False
+
+    train.save = save
+
+
+def system_call(library: str, kinds: int, n: int, errno: int) -> None:
+    """At the n-th call of these kinds into the C library during a save, by whatever thread: death, or that error."""
+    from jaxrnn.runner import checkpoint, train
+
+    global reached
+    shim = ctypes.CDLL(library)
+    reached = lambda: shim.left() <= 0  # noqa: E731
+
+    def save(*arguments: Any, **trees: Any) -> None:
+        if arguments[1] == 8:
+            shim.arm(kinds, n, errno)
+        try:
+            checkpoint.save(*arguments, **trees)
+        finally:
+            shim.arm(0, shim.left(), 0)
+
+    train.save = save
+
+
+def small_files(most: int) -> None:
+    """No file may grow beyond so many bytes: EFBIG, as a full quota gives EDQUOT."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+
+
+def unwritable(name: str) -> None:
+    """Whatever is written to files of that name meets a full disk."""
+    import builtins
+    import io
+
+    opened = io.open
+
+    def open_full(file: Any, mode: str = "r", *arguments: Any, **options: Any) -> Any:
+        if isinstance(file, str | os.PathLike) and Path(file).name.startswith(name) and set(mode) & set("wa"):
+            return opened("/dev/full", mode.replace("a", "w"), *arguments, **options)
+        return opened(file, mode, *arguments, **options)
+
+    io.open = builtins.open = open_full
+
+
+def stall(where: str, marker: str, how: str) -> None:
+    """Stay for ever in a function, `module:name`, after a mark: asleep in Python, or in C out of its reach."""
+    import importlib
+
+    module, _, name = where.partition(":")
+    owner: Any = importlib.import_module(module)
+    *path, last = name.split(".")
+    for part in path:
+        owner = getattr(owner, part)
+    original = getattr(owner, last)
+
+    def stalled(*arguments: Any, **options: Any) -> Any:
+        if Path(marker).exists():
+            return original(*arguments, **options)
+        Path(marker).touch()
+        if how == "C":
+            mutex = ctypes.create_string_buffer(64)
+            for _ in range(2):
+                ctypes.CDLL(None).pthread_mutex_lock(mutex)
+        if how == "Python":
+            while True:
+                time.sleep(0.05)
+        time.sleep(float(how))
+        return original(*arguments, **options)
+
+    setattr(owner, last, stalled)
+
+
+def poison(what: str, at: int, value: float) -> None:
+    """A number in the data, the loss, its gradient or the score is another, from a step on."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from jaxrnn.runner.tasks import TASKS, Task
+    from reliability import counting
+
+    @jax.custom_vjp
+    def bad_gradient(x: Any) -> Any:
+        return x
+
+    bad_gradient.defvjp(lambda x: (x, None), lambda _, g: (g * value,))
+
+    def make(config: counting.Counting) -> Any:
+        problem = counting.make(config)
+
+        def batch(seed: int, step: int) -> Any:
+            xs, ys = problem.batch(seed, step)
+            if what == "data" and step + 1 == at:
+                xs[2, 1, 0] = value
+            flag = np.full((1, config.batch), step + 1 == at)  # tells the compiled step that the time has come
+            return xs, ys, flag
+
+        def loss(params: Any, carry: Any, batch: Any, key: Any) -> Any:
+            now = batch[2].any()
+            if what == "gradient":
+                params = jax.tree.map(lambda p: jnp.where(now, bad_gradient(p), p), params)
+            off, carry = problem.loss(params, carry, batch[:2], key)
+            if what == "carry":
+                carry = jax.tree.map(lambda c: jnp.where(now, value, c), carry)
+            return (jnp.where(now, value, off) if what == "loss" else off), carry
+
+        def evaluate(params: Any, split: str) -> dict[str, float]:
+            return {"error": value} if what == "score" else problem.evaluate(params, split)
+
+        specs = (*problem.specs, problem.specs[0])
+        return problem._replace(batch=batch, loss=loss, evaluate=evaluate, specs=specs)
+
+    TASKS["counting"] = Task(counting.Counting, make)
