@@ -13,7 +13,7 @@ from reliability import counting, mishaps
 TASKS.setdefault("counting", Task(counting.Counting, counting.make))  # before the command lists its tasks
 
 import jaxrnn.cli  # noqa: E402
-import jaxrnn.runner.run  # noqa: E402, F401
+import jaxrnn.runner.run  # noqa: E402
 
 _server = multiprocessing.get_context("forkserver")
 _server.set_forkserver_preload(["reliability.child"])

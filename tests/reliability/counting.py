@@ -20,7 +20,7 @@ from jaxrnn.runner.problem import Problem
 class Counting(Trained):
     """Count."""
 
-    steps: int = 40
+    steps: int = 24
     batch: int = 4
     evaluate_every: int = 5
     checkpoint_every: int = 4

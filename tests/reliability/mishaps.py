@@ -10,7 +10,10 @@ from typing import Any
 
 OPERATIONS = ("rename", "replace", "mkdir")
 
-reached: Callable[[], bool] = lambda: False  # whether the call was made that was to go wrong
+
+def reached() -> bool:
+    """Whether the call was made that was to go wrong."""
+    return False
 
 
 def operation(n: int, errno: int) -> None:
@@ -84,8 +87,9 @@ def unwritable(name: str) -> None:
     io.open = builtins.open = open_full
 
 
-def stall(where: str, marker: str, how: str) -> None:
-    """Stay for ever in a function, `module:name`, after a mark: asleep in Python, or in C out of its reach."""
+def stall(where: str, marker: str, how: str, n: int) -> None:
+    """Be busy in the n-th call of a function, `module:name`, after a mark: in Python, in C out of its reach, or for
+    some seconds."""
     import importlib
 
     module, _, name = where.partition(":")
@@ -95,18 +99,23 @@ def stall(where: str, marker: str, how: str) -> None:
         owner = getattr(owner, part)
     original = getattr(owner, last)
 
+    calls = 0
+
     def stalled(*arguments: Any, **options: Any) -> Any:
-        if Path(marker).exists():
+        nonlocal calls
+        calls += 1
+        if calls != n:
             return original(*arguments, **options)
         Path(marker).touch()
         if how == "C":
             mutex = ctypes.create_string_buffer(64)
-            for _ in range(2):
+            for _ in range(2):  # the second waits for the first, which nobody takes back
                 ctypes.CDLL(None).pthread_mutex_lock(mutex)
-        if how == "Python":
-            while True:
-                time.sleep(0.05)
-        time.sleep(float(how))
+        while how == "Python":
+            time.sleep(0.05)
+        until = time.monotonic() + float(how)
+        while time.monotonic() < until:
+            time.sleep(0.05)
         return original(*arguments, **options)
 
     setattr(owner, last, stalled)

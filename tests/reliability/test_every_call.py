@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxrnn.runner.checkpoint import checkpoints, digests_of, restore, save, steps_of
+from jaxrnn.runner.checkpoint import checkpoints, digests_of, restore, save
 from reliability.saver import trees
 
 NAMES, CREATES, WRITES, SYNCS, DELETES = 1, 2, 4, 8, 16
