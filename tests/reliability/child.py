@@ -54,6 +54,7 @@ def command(arguments: list[str], log: str, mishap: tuple[Any, ...]) -> None:
         file = os.open(log + suffix, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         os.dup2(file, number)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the fork server ignores it
+    jaxrnn.runner.plots.panels = lambda *arguments: None  # a picture takes longer than the run
     if mishap:
         getattr(mishaps, mishap[0])(*mishap[1:])
     jaxrnn.cli.main(arguments)

@@ -1,8 +1,11 @@
 """What may befall a run, done to the process it is in. Each is called before the command, in a child process."""
 
+import builtins
 import ctypes
+import io
 import os
 import resource
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -67,16 +70,31 @@ def system_call(library: str, kinds: int, n: int, errno: int) -> None:
     train.save = save
 
 
+def at_second_save(do: Callable[[], None], undo: Callable[[], None] = lambda: None) -> None:
+    from jaxrnn.runner import checkpoint, train
+
+    def save(*arguments: Any, **trees: Any) -> None:
+        if arguments[1] == 8:
+            do()
+        try:
+            checkpoint.save(*arguments, **trees)
+        finally:
+            undo()
+
+    train.save = save
+
+
 def small_files(most: int) -> None:
-    """No file may grow beyond so many bytes: EFBIG, as a full quota gives EDQUOT."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    """During the second save no file may grow beyond so many bytes: EFBIG, where a full quota gives EDQUOT."""
+
+    def limit(size: int) -> Callable[[], None]:
+        return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, -1))
+
+    at_second_save(limit(most), limit(-1))
 
 
-def unwritable(name: str) -> None:
-    """Whatever is written to files of that name meets a full disk."""
-    import builtins
-    import io
-
+def unwritable(name: str, late: bool) -> None:
+    """Whatever is written to files of that name, from the start or from the second save on, meets a full disk."""
     opened = io.open
 
     def open_full(file: Any, mode: str = "r", *arguments: Any, **options: Any) -> Any:
@@ -84,7 +102,16 @@ def unwritable(name: str) -> None:
             return opened("/dev/full", mode.replace("a", "w"), *arguments, **options)
         return opened(file, mode, *arguments, **options)
 
-    io.open = builtins.open = open_full
+    def begin() -> None:
+        io.open = builtins.open = open_full
+
+    at_second_save(begin) if late else begin()
+
+
+def little_room() -> None:
+    """A disk with a kilobyte left."""
+    usage = shutil.disk_usage("/")
+    shutil.disk_usage = lambda path: usage._replace(free=1000)
 
 
 def stall(where: str, marker: str, how: str, n: int) -> None:
@@ -131,10 +158,10 @@ def poison(what: str, at: int, value: float) -> None:
     from reliability import counting
 
     @jax.custom_vjp
-    def bad_gradient(x: Any) -> Any:
+    def bad_gradient(x: Any, now: Any) -> Any:
         return x
 
-    bad_gradient.defvjp(lambda x: (x, None), lambda _, g: (g * value,))
+    bad_gradient.defvjp(lambda x, now: (x, now), lambda now, g: (g * jnp.where(now, value, 1), None))
 
     def make(config: counting.Counting) -> Any:
         problem = counting.make(config)
@@ -149,7 +176,7 @@ def poison(what: str, at: int, value: float) -> None:
         def loss(params: Any, carry: Any, batch: Any, key: Any) -> Any:
             now = batch[2].any()
             if what == "gradient":
-                params = jax.tree.map(lambda p: jnp.where(now, bad_gradient(p), p), params)
+                params = jax.tree.map(lambda p: bad_gradient(p, now), params)
             off, carry = problem.loss(params, carry, batch[:2], key)
             if what == "carry":
                 carry = jax.tree.map(lambda c: jnp.where(now, value, c), carry)
