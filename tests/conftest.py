@@ -16,6 +16,17 @@ import pytest
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
+
+def pytest_addoption(parser):
+    parser.addoption("--heavy", action="store_true", help="only the tests marked heavy, which are otherwise left out")
+
+
+def pytest_collection_modifyitems(config, items):
+    wanted = config.getoption("--heavy")
+    config.hook.pytest_deselected(items=[item for item in items if ("heavy" in item.keywords) != wanted])
+    items[:] = [item for item in items if ("heavy" in item.keywords) == wanted]
+
+
 MAPS = Path("/proc/self/maps")
 _tests = itertools.count()
 

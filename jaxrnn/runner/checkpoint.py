@@ -8,7 +8,9 @@ files may come from anywhere.
 import contextlib
 import hashlib
 import logging
+import re
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -52,11 +54,26 @@ def checkpoints(directory: Path) -> Iterator[ocp.CheckpointManager]:
 
 
 def _manager(folder: Path, **options: Any) -> ocp.CheckpointManager:
+    silence_late_calls()
     me = jax.process_index()  # which waits for no other
     alone = ocp.options.MultiprocessingOptions(me, {me}, f"process_{me}")
     return ocp.CheckpointManager(
         folder, options=ocp.CheckpointManagerOptions(create=False, multiprocessing_options=alone, **options)
     )
+
+
+def silence_late_calls() -> None:
+    """Orbax works at a step's arrays side by side, and where one fails, closes the event loop over the others, which
+    then complain to standard error, at any later time. They alone are silenced."""
+    before = sys.unraisablehook
+    if getattr(before, "__name__", "") == "but_late_calls":
+        return
+
+    def but_late_calls(unraisable: Any) -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            before(unraisable)
+
+    sys.unraisablehook = but_late_calls
 
 
 def save(manager: ocp.CheckpointManager, step: int, /, pending: dict[str, Any] | None = None, **trees: PyTree) -> None:
@@ -129,8 +146,11 @@ def told(skipped: dict[int, str]) -> str:
 
 
 def one_line(error: Exception) -> str:
-    line = reason(error).strip().partition("\n")[0]
-    return line if len(line) <= 200 else f"{line[:200]}..."
+    """TensorStore's errors begin with what was wanted and end with what went wrong, before a page of its settings."""
+    line = re.split(
+        r" \[(?:tensorstore_spec|source locations|os_error_code)", reason(error).strip().partition("\n")[0]
+    )[0]
+    return line if len(line) <= 200 else f"{line[:60]} ... {line[-130:]}"
 
 
 def _read(

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from jaxrnn.runner import plots, showing
 from jaxrnn.runner.config import Trained
+from jaxrnn.runner.files import write_whole
 from jaxrnn.runner.metrics import read_metrics
 from jaxrnn.runner.numbers import duration, number
 from jaxrnn.runner.problem import Problem
@@ -43,7 +44,7 @@ def write_report(
         f"## All options\n\n{options}",
         f"## Where it comes from\n\n{provenance(run)}",
     ]
-    (directory / "report.md").write_text("\n\n".join(filter(None, parts)) + "\n", encoding="utf-8")
+    write_whole(directory / "report.md", "\n\n".join(filter(None, parts)) + "\n")
 
 
 def about(name: str, problem: Problem, config: Trained, run: Mapping[str, Any], seconds: float) -> str:

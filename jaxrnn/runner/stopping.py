@@ -97,6 +97,8 @@ def on_abandoning(do: Callable[[int], None]) -> Iterator[None]:
 
 def abandon(number: int, code: int) -> None:
     """End the process from another thread, after its last words. `number`: the signal, or 0."""
+    if number and not _now.last_words:
+        print("jaxrnn: interrupted", file=sys.stderr)
     for do in reversed(_now.last_words):
         try:
             do(number)

@@ -87,6 +87,8 @@ class Trained(Config):
         Which of them this is, from 0; process 0 writes the run's directory.
     wait
         Seconds within which all of them must come.
+    heartbeat
+        Seconds without a sign from another process after which this one ends.
     """
 
     seeds: Annotated[tuple[Seed, ...], Parameter(consume_multiple=True, negative="")] | None = None
@@ -113,6 +115,7 @@ class Trained(Config):
     processes: PositiveInt | None = None
     process: NonNegativeInt | None = None
     wait: PositiveInt = 300
+    heartbeat: PositiveInt = 30
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from jaxrnn.runner.config.base import Config
 # What may be another when a run goes on: how long it is, when it looks and saves, and who computes it.
 MAY_CHANGE = (
     *("steps", "evaluate_every", "patience", "checkpoint_every", "tensorboard", "out"),
-    *("coordinator", "processes", "process", "wait"),
+    *("coordinator", "processes", "process", "wait", "heartbeat"),
 )
 
 

@@ -24,6 +24,7 @@ from rich.console import Console
 from jaxrnn import CELLS, Layer, checks, dense, embed, generate, stack
 from jaxrnn.runner.config import Sample, Text
 from jaxrnn.runner.devices import AXIS
+from jaxrnn.runner.files import write_whole
 from jaxrnn.runner.networks import policy_of, recurrent
 from jaxrnn.runner.problem import Problem, sha256
 from jaxrnn.runner.tasks.next_symbol import predicted
@@ -139,7 +140,7 @@ def write_sample(
     carry, opened = layer.carry((), params), opening(vocabulary)
     _, new = generate(layer, params, carry, opened, 500, key=key, temperature=0.8)
     sample = decode(new, vocabulary)
-    (directory / "sample.txt").write_text(sample, encoding="utf-8")
+    write_whole(directory / "sample.txt", sample)
     console.out("\nA sample at temperature 0.8:\n", highlight=False)
     console.out(sample, highlight=False)
 
