@@ -27,10 +27,10 @@ class Series(Trained):
     history
         Rows read before them.
     season
-        Rows after which the series tends to repeat; 24 for hours and days.
+        Rows after which the series tends to repeat (24 hours are a day): what stood there is a forecast to beat.
     around
-        What the network's output is added to: the last value, a learned mix of it and the value a season before, a
-        linear function of the history, or nothing (level). All but level read the history relative to its last row.
+        What the network's output is added to: the last value, that and a linear function of the history, or nothing
+        (level). All but level read the history less its last row, so that no level needs to have been seen before.
     cell
         A name of jaxrnn.CELLS, such as elman, lstm, lstm_full, gru, gru_article or mingru; an unknown one lists all.
     units
@@ -61,7 +61,7 @@ class Series(Trained):
     horizon: PositiveInt = 24
     history: PositiveInt = 96
     season: PositiveInt = 24
-    around: Literal["last", "mix", "linear", "level"] = "mix"
+    around: Literal["last", "linear", "level"] = "linear"
     cell: str = "lstm"
     units: PositiveInt = 64
     layers: PositiveInt = 1

@@ -93,7 +93,7 @@ def make(config: Sequences, assets: Mapping[str, Any] | None = None) -> Problem:
         given = judge.columns(outputs(params, part, np.arange(len(part.lengths))))
         if known["per"] == "sequence":
             return {"sequence": raw.ids} | given
-        steps = np.concatenate([np.arange(length) for length in part.lengths])
+        steps = np.concatenate([np.arange(length) for length in part.lengths.tolist()])
         return {"sequence": np.repeat(raw.ids, part.lengths).tolist(), "step": steps.tolist()} | given
 
     return Problem(
@@ -168,7 +168,7 @@ def learn(found: Labelled, places: np.ndarray, config: Sequences) -> dict[str, A
         bad = next(n for n, y in enumerate(ys) if not is_float(y))
         raise ValueError(f"{found.where(bad)} is {short(str(ys[bad]))}, wanted a number for --kind numbers")
     starts = np.cumsum(found.lengths) - found.lengths
-    steps = np.concatenate([starts[n] + np.arange(found.lengths[n]) for n in np.sort(places)])
+    steps = np.concatenate([starts[n] + np.arange(int(found.lengths[n])) for n in np.sort(places)])
     mean, std = found.xs[steps].mean(0), found.xs[steps].std(0)
     std[std == 0] = 1.0
     known = {"features": found.names, "per": found.per, "mean": mean.tolist(), "std": std.tolist(), "classes": None}

@@ -53,7 +53,6 @@ class Window(NamedTuple):
 
 class Params(NamedTuple):
     network: Any
-    mix: Array | None  # [horizon]: the share of the value a season before, for around="mix"
     linear: Array | None  # [history, horizon], for around="linear"
 
 
@@ -113,8 +112,6 @@ def load(config: Series, assets: Mapping[str, Any] | None) -> Data:
     names = assets["names"] if assets else choose(table, config)
     raw = columns(table, names)
     parts = parts_of(config, len(raw))
-    if config.around in ("mix", "linear") and config.history < config.season:
-        raise ValueError(f"history: got {config.history}, wanted at least a season, {config.season} rows")
     if assets:
         mean, std = np.array(assets["mean"]), np.array(assets["std"])
     else:
@@ -217,14 +214,13 @@ def network(config: Series, n_in: int) -> Layer:
 def around(inner: Layer, config: Series) -> Layer:
     """The inner layer reads the history less its last row, and what it gives is added to that row's target.
 
-    mix:    y_h = last + mix_h (season_h - last) + inner_h
-    linear: y_h = last + sum_t linear_th (target_t - last) + inner_h
+    linear: y_h = last + sum_t linear_th (target_t - last) + inner_h; as LSTNet (Lai et al. 2018) beside its network,
+    and NLinear (Zeng et al. 2023) alone
     """
 
     def init(key: PRNGKeyArray) -> Params:
-        mix = jnp.full(config.horizon, 0.5) if config.around == "mix" else None
         linear = jnp.zeros((config.history, config.horizon)) if config.around == "linear" else None
-        return Params(inner.init(key), mix, linear)
+        return Params(inner.init(key), linear)
 
     def carry(batch_shape: tuple[int, ...], params: Any = None) -> PyTree:
         return inner.carry(batch_shape, params and params.network)
@@ -234,14 +230,11 @@ def around(inner: Layer, config: Series) -> Layer:
             raise ValueError("series: a forecast takes no mask and no reset, wanted a whole history")
         now, xs = xs[-1, ..., :1], xs - xs[-1]
         carry, ys = inner.apply(params.network, carry, xs, key=key)
-        if params.mix is not None:
-            ys = ys + params.mix * jnp.moveaxis(xs[xs.shape[0] - 1 - seasonal(config), ..., 0], 0, -1)
         if params.linear is not None:
             ys = ys + jnp.einsum("t...,th->...h", xs[..., 0], params.linear)
         return carry, now + ys
 
-    options = {"around": config.around, "horizon": config.horizon, "season": config.season}
-    return Layer(init, carry, apply, spec("around", inner, **options))
+    return Layer(init, carry, apply, spec("around", inner, around=config.around, horizon=config.horizon))
 
 
 def make_forecast(layer: Layer, config: Series) -> Callable[..., Float[np.ndarray, "windows horizon"]]:
