@@ -89,6 +89,8 @@ class Trained(Config):
         Seconds within which all of them must come.
     """
 
+    SMOKE: ClassVar[dict[str, Any]] = {"steps": 20, "evaluate_every": 10}
+
     seeds: Annotated[tuple[Seed, ...], Parameter(consume_multiple=True, negative="")] | None = None
     batch: PositiveInt = 16
     optimizer: str = "adam"
