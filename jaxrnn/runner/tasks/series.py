@@ -77,6 +77,12 @@ def make(config: Series, assets: Mapping[str, Any] | None = None) -> Problem:
     def ours(params: PyTree, split: str) -> np.ndarray:
         return forecast(params, data.values, origins[split])
 
+    def file_judged(params: PyTree, path: Path) -> tuple[dict[str, float], dict[str, float]]:
+        values, where = file_of(path, data, config)
+        rows = windows(values, where, config).ys
+        levels = {name: errors(ys, rows, std)["mse"] for name, ys in persistence(values, where, config).items()}
+        return errors(forecast(params, values, where), rows, std), levels
+
     def finish(params: PyTree, directory: Path, console: Console) -> None:
         found = {split: {"network": ours(params, split)} | simple[split] for split in SPLITS[1:]}
         rows = [(split, name, scores(ys, split)) for split, every in found.items() for name, ys in every.items()]
@@ -101,6 +107,7 @@ def make(config: Series, assets: Mapping[str, Any] | None = None) -> Problem:
         sha256=sha256(data.values.tobytes()),
         finish=finish,
         predict=lambda params, path: ahead(params, path, data, config, forecast),
+        evaluate_file=file_judged,
     )
 
 
@@ -219,7 +226,7 @@ def around(inner: Layer, config: Series) -> Layer:
     """
 
     def init(key: PRNGKeyArray) -> Params:
-        linear = jnp.zeros((config.history, config.horizon)) if config.around == "linear" else None
+        linear = jnp.zeros((config.history, config.horizon), jnp.float32) if config.around == "linear" else None
         return Params(inner.init(key), linear)
 
     def carry(batch_shape: tuple[int, ...], params: Any = None) -> PyTree:
@@ -254,6 +261,15 @@ def make_forecast(layer: Layer, config: Series) -> Callable[..., Float[np.ndarra
         return np.concatenate(found)
 
     return forecast
+
+
+def file_of(path: Path, data: Data, config: Series) -> tuple[np.ndarray, Int[np.ndarray, "windows"]]:
+    """The user's file, standardised as the run's was, and the last known row of every forecast within it."""
+    raw = columns(read_table(path, WANTED), data.names)
+    needed = config.history + config.horizon
+    if len(raw) < needed:
+        raise ValueError(f"data: {path} has {len(raw)} rows, wanted at least history + horizon = {needed}")
+    return ((raw - data.mean) / data.std).astype(np.float32), origins_of((0, len(raw)), config)
 
 
 def ahead(params: PyTree, path: Path, data: Data, config: Series, forecast: Callable[..., np.ndarray]) -> Columns:
