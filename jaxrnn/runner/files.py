@@ -1,45 +1,20 @@
-"""A user's file as bytes or text, plain or compressed; what is wrong with it is told in one line that names it."""
+"""Small files, whole or not at all: a reader never meets half of one, and a full disk never costs the one before."""
 
-import bz2
-import gzip
-import lzma
-import zlib
-from collections.abc import Callable
+import os
 from pathlib import Path
 
-UNPACK: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
 
-
-def read_bytes(path: Path, wanted: str, argument: str = "data") -> bytes:
-    """What is in a file, unpacked where its name ends in .gz, .bz2 or .xz.
-
-    Raises ValueError where it cannot be read or unpacked, and where it is empty.
-    """
+def write_whole(path: Path, text: str) -> None:
+    """Raises OSError that names the path."""
+    part = path.with_name(f"{path.name}.part")
     try:
-        if path.exists() and not (path.is_file() or path.is_fifo()):
-            kind = "directory" if path.is_dir() else "device"
-            raise ValueError(f"{argument}: {path} is a {kind}, wanted a file: {wanted}")
-        raw = path.read_bytes()
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
     except OSError as error:
-        raise ValueError(f"{argument}: {path} cannot be read: {error.strerror}") from None
-    if raw and path.suffix in UNPACK:
-        try:
-            raw = UNPACK[path.suffix](raw)
-        except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
-            raise ValueError(f"{argument}: {path} cannot be unpacked: {error}") from None
-    if not raw:
-        raise ValueError(f"{argument}: {path} is empty (0 bytes), wanted {wanted}")
-    return raw
+        part.unlink(missing_ok=True)
+        raise OSError(f"{path} cannot be written: {reason(error)}") from None
 
 
-def read_text(path: Path, wanted: str = "UTF-8 text", argument: str = "data") -> str:
-    """The text of a UTF-8 file, its lines ended by a line feed alone.
-
-    Raises ValueError naming the file and the first byte that is not UTF-8.
-    """
-    raw = read_bytes(path, wanted, argument)
-    try:
-        return raw.decode().removeprefix("\ufeff").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        bad = f"byte {error.start} is 0x{error.object[error.start]:02x}"
-        raise ValueError(f"{argument}: {path} is not UTF-8 text: {bad} ({error.reason})") from None
+def reason(error: Exception) -> str:
+    """What went wrong, without the path that the caller says."""
+    return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__

@@ -10,8 +10,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from jaxrnn.runner.files import read_bytes
 from jaxrnn.runner.tables import has, is_number, listed, numbers, read_table, short
+from jaxrnn.runner.users_files import read_bytes
 
 WANTED = "an npz file, or a CSV file with a header and a row a step"
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from jaxrnn.runner.files import read_text
+from jaxrnn.runner.users_files import read_text
 
 DELIMITERS = ",;\t"  # the one that the header has most of
 TIMES = ("date", "time", "datetime", "timestamp", "ds")  # names of a column that says when
