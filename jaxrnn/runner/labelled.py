@@ -64,13 +64,19 @@ def read_npz(path: Path, per: Per | None, labels: bool, argument: str) -> Labell
     else:
         check_finite("xs", xs, np.ones(len(xs), bool), told)
         flat = xs
-    ys, per, places = None, per or "sequence", [(n,) for n in range(len(lengths))]
+    ys, places = None, []
     if labels:
         ys, per, places = labels_of(arrays["ys"], xs, lengths, per, told)
     names = [str(k) for k in range(xs.shape[-1])]
     ids = [str(n) for n in range(len(lengths))]
     return Labelled(
-        flat.astype(np.float64), lengths, ys, per, names, ids, lambda n: f"{told}: ys{list(map(int, places[n]))}"
+        flat.astype(np.float64),
+        lengths,
+        ys,
+        per or "sequence",
+        names,
+        ids,
+        lambda n: f"{told}: ys{list(map(int, places[n]))}",
     )
 
 
