@@ -66,7 +66,7 @@ def test_the_forecast_rows_of_a_part_are_all_in_it_and_all_of_it_is_forecast(num
 
 
 def test_the_convention_of_etth1():
-    parts = series.parts_of(Series(train=8640, valid=2880, test=2880, horizon=24), 17420)
+    parts = series.parts_of(Series(training=8640, valid=2880, test=2880, horizon=24), 17420)
     assert parts == {"train": (0, 8640), "valid": (8640, 11520), "test": (11520, 14400)}
     assert len(series.origins_of(parts["test"], Series(horizon=24))) == 2880 - 24 + 1
 

@@ -39,7 +39,7 @@ class Series(Trained):
         Recurrent layers, one on top of the other.
     dropout
         Share of each layer's output dropped while training.
-    train
+    training
         Share of the rows to train on, or their number where it is 1 or more [all before valid and test].
     valid
         Share or number of the rows after those, by which the weights are chosen.
@@ -49,7 +49,7 @@ class Series(Trained):
 
     SMOKE: ClassVar = {
         **{"units": 8, "horizon": 4, "history": 12, "season": 6, "batch": 8},
-        **{"train": None, "valid": 0.2, "test": 0.2, "steps": 20, "evaluate_every": 10},
+        **{"training": None, "valid": 0.2, "test": 0.2, "steps": 20, "evaluate_every": 10},
     }
 
     steps: PositiveInt = 1500
@@ -66,6 +66,6 @@ class Series(Trained):
     units: PositiveInt = 64
     layers: PositiveInt = 1
     dropout: Share = 0.0
-    train: PositiveFloat | None = None
+    training: PositiveFloat | None = None
     valid: PositiveFloat = 0.2
     test: PositiveFloat = 0.2

@@ -154,7 +154,7 @@ def columns(table: Table, names: list[str]) -> Float[np.ndarray, "rows columns"]
 def parts_of(config: Series, rows: int) -> dict[str, tuple[int, int]]:
     """Where each part begins and ends. Raises ValueError where they do not fit, or are too short for one window."""
     valid, test = (count(name, getattr(config, name), rows) for name in ("valid", "test"))
-    train = rows - valid - test if config.train is None else count("train", config.train, rows)
+    train = rows - valid - test if config.training is None else count("training", config.training, rows)
     told = f"data: {config.data} has {rows} rows: {train} to train on, {valid} valid and {test} test"
     if train + valid + test > rows:
         raise ValueError(f"{told}, more than there are")
