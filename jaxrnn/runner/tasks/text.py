@@ -27,6 +27,7 @@ from jaxrnn.runner.devices import AXIS
 from jaxrnn.runner.networks import policy_of, recurrent
 from jaxrnn.runner.problem import Problem, sha256
 from jaxrnn.runner.tasks.next_symbol import predicted
+from jaxrnn.runner.users_files import read_text
 
 LONGEST_HELD_OUT = 100_000
 PIECE = 4096  # characters an evaluation reads at a time, so that its memory does not grow with the text
@@ -114,21 +115,6 @@ def manual() -> str:
     from pydoc_data.topics import topics
 
     return "\n".join(topics[name] for name in sorted(topics))
-
-
-def read_text(path: Path) -> str:
-    """The text of a UTF-8 file. Raises ValueError naming the file and the first byte that is not UTF-8."""
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"data: {path} cannot be read: {error.strerror}") from None
-    if not raw:
-        raise ValueError(f"data: {path} is empty (0 bytes), wanted UTF-8 text")
-    try:
-        return raw.decode().removeprefix("\ufeff").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        bad = f"byte {error.start} is 0x{error.object[error.start]:02x}"
-        raise ValueError(f"data: {path} is not UTF-8 text: {bad} ({error.reason})") from None
 
 
 def write_sample(
