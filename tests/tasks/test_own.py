@@ -85,9 +85,7 @@ def test_the_file_has_said_the_tasks_name(tokens, meant, monkeypatch):
 def test_an_annotation_that_is_no_configuration_is_told():
     def make(config: int) -> Problem: ...
 
-    with pytest.raises(
-        ValueError, match="first argument of make is <class 'int'>, wanted a dataclass"
-    ):
+    with pytest.raises(ValueError, match="first argument of make is <class 'int'>, wanted a dataclass"):
         own.config_of(make)
     with pytest.raises(ValueError, match="first argument of make is None"):
         own.config_of(lambda config: None)
