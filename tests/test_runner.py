@@ -86,6 +86,7 @@ def test_a_run_records_what_was_asked_and_how_it_ended(runs):
     assert run.keys() == {
         *("task", "status", "command", "config", "seed", "started", "versions", "device", "git"),
         *("seconds", "metrics", "anchors", "best", "params_sha256", "assets", "data_sha256"),
+        *("parameters", "judged", "step", "throughput"),
     }
     assert run["status"] == "completed"
     assert run["git"] is None or re.fullmatch("[0-9a-f]{40}", run["git"]["commit"])
