@@ -5,7 +5,7 @@ from typing import Protocol
 import jax
 import jax.numpy as jnp
 
-from jaxrnn import CELLS, Layer, Policy, dropout, stack, unroll
+from jaxrnn import CELLS, Layer, Policy, bidirectional, dropout, stack, unroll
 from jaxrnn.runner.config import Trained
 
 
@@ -22,11 +22,12 @@ class Recurrent(Protocol):
     def dropout(self) -> float: ...
 
 
-def recurrent(config: Recurrent, n_in: int, policy: Policy) -> tuple[Layer, int]:
+def recurrent(config: Recurrent, n_in: int, policy: Policy, both_ways: bool = False) -> tuple[Layer, int]:
     """Recurrent layers with dropout after each, and how wide the last one's output is."""
     layers, n = [], n_in
     for _ in range(config.layers):
-        one = unroll(CELLS[config.cell](n, config.units, policy=policy))
+        cell = CELLS[config.cell](n, config.units, policy=policy)
+        one = bidirectional(unroll(cell), unroll(cell, reverse=True)) if both_ways else unroll(cell)
         layers += [one, dropout(config.dropout)]
         n = width(one, n)
     return stack(*layers), n

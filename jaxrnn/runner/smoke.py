@@ -8,13 +8,19 @@ from pathlib import Path
 from jaxrnn.runner.config import Config, Trained
 from jaxrnn.runner.console import make_console
 from jaxrnn.runner.run import train
+from jaxrnn.runner.tasks import TASKS
 
 
 def smoke(name: str, config: Config) -> None:
-    """Half the steps, then the rest resumed from the checkpoint, scored and reported."""
+    """Half the steps, then the rest resumed from the checkpoint, scored and reported.
+
+    Where no data are given, on the task's stand-in for them.
+    """
     began = time.perf_counter()
-    tiny = dataclasses.replace(config, **config.SMOKE)
     with tempfile.TemporaryDirectory() as folder:
+        given = getattr(config, "data", None) is not None
+        made = {} if given else TASKS[name].stand_in(Path(folder))
+        tiny = dataclasses.replace(config, **config.SMOKE | made)
         out = Path(folder) / name
         if not isinstance(tiny, Trained):
             train(name, dataclasses.replace(tiny, out=out), kept=False)

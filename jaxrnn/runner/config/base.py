@@ -91,6 +91,8 @@ class Trained(Config):
         Seconds without a sign from another process after which this one ends.
     """
 
+    SMOKE: ClassVar[dict[str, Any]] = {"steps": 20, "evaluate_every": 10}
+
     seeds: Annotated[tuple[Seed, ...], Parameter(consume_multiple=True, negative="")] | None = None
     batch: PositiveInt = 16
     optimizer: str = "adam"

@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from cyclopts import Parameter
 from cyclopts.types import NonNegativeFloat, NonNegativeInt, PositiveInt
@@ -13,12 +13,16 @@ from jaxrnn.runner.config.base import Seed, Share, Trained
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Text(Trained):
-    """A character-level language model, trained by truncated backpropagation through time.
+    """A language model of characters or words, trained by truncated backpropagation through time.
 
     Parameters
     ----------
     data
         A UTF-8 text file [the reference manual inside Python's standard library].
+    level
+        What is predicted: characters, or words, which are runs of letters and digits and every other sign by itself.
+    vocabulary
+        For words: how many of the commonest are known by name, the rest being <unk> [10,000].
     cell
         A name of jaxrnn.CELLS, such as elman, lstm, lstm_full, gru, gru_article or mingru; an unknown one lists all.
     units
@@ -26,23 +30,25 @@ class Text(Trained):
     layers
         Recurrent layers, one on top of the other.
     embedding
-        Width of the vector that stands for a character.
+        Width of the vector that stands for a character or word.
     dropout
         Share of each layer's output dropped while training (Zaremba et al. 2014).
     batch
         Places in the text that are read side by side.
     length
-        Characters between truncations; the state is handed on, the gradient is not.
+        Characters or words between truncations; the state is handed on, the gradient is not.
     valid
-        Share of the text, before the test part and at most 100,000 characters, that the weights are chosen by.
+        Share of the text, before the test part and at most 100,000 characters or words, that the weights are chosen by.
     test
-        Share of the text, from its end and at most 100,000 characters, that is read once, when all is done.
+        Share of the text, from its end and at most 100,000 characters or words, that is read once, when all is done.
     """
 
     SMOKE: ClassVar = {"units": 16, "embedding": 8, "batch": 4, "length": 16, "steps": 40, "evaluate_every": 20}
 
     steps: PositiveInt = 1800
     data: Path | None = None
+    level: Literal["characters", "words"] = "characters"
+    vocabulary: PositiveInt | None = None
     cell: str = "lstm"
     units: PositiveInt = 256
     layers: PositiveInt = 1
@@ -62,13 +68,13 @@ class Sample:
     prompt
         The text to go on from [a line break].
     length
-        Characters to write.
+        Characters or words to write.
     temperature
         Below 1 is more careful than the model, above 1 bolder, 0 always takes the likeliest.
     top_k
-        Draw among this many likeliest characters only [all].
+        Draw among this many likeliest symbols only [all].
     top_p
-        Draw among the likeliest characters that together reach this probability only [all].
+        Draw among the likeliest symbols that together reach this probability only [all].
     seed
         Starts the random draws.
     member

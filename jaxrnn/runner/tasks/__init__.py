@@ -7,10 +7,11 @@ what an earlier run kept of its data (a vocabulary, a mean), None for a new run.
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from jaxrnn.runner.config import Article, Config, Text
+from jaxrnn.runner.config import Article, Config, Sequences, Series, Text
 
 
 class Task(NamedTuple):
@@ -28,8 +29,15 @@ class Task(NamedTuple):
             return self.module.make(config, assets)
         return self.work(config, assets) if len(inspect.signature(self.work).parameters) > 1 else self.work(config)
 
+    def stand_in(self, folder: Path) -> dict[str, Any]:
+        """Options that name small made-up files of the task's format, written there; none where it needs no file."""
+        made = getattr(self.module, "stand_in", None) if isinstance(self.work, str) else None
+        return made(folder) if made else {}
+
 
 TASKS = {
     "text": Task(Text, "jaxrnn.runner.tasks.text"),
+    "series": Task(Series, "jaxrnn.runner.tasks.series"),
+    "sequences": Task(Sequences, "jaxrnn.runner.tasks.sequences"),
     "article": Task(Article, "jaxrnn.runner.tasks.article"),  # many small networks: a `train` of its own
 }

@@ -1,9 +1,9 @@
-"""A character-level language model: trained by truncated backpropagation, judged in bits a character.
+"""A language model of characters or words: trained by truncated backpropagation, judged in bits a symbol.
 
-The text is read at `batch` places side by side, `length` characters at a time, and each window starts from the state
+The text is read at `batch` places side by side, `length` symbols at a time, and each window starts from the state
 that the window before it ended with. Its end, a part to choose the weights by and one to test them, is read as one
-stream, and every character there is predicted from all that came before in it. gzip and the unigram entropy are the
-anchors: they stand for what can be had by looking for repetitions, or at single characters, alone.
+stream, and every symbol there is predicted from all that came before in it. The anchors stand for what can be had by
+looking at single symbols alone (unigrams), at pairs (bigrams, for words), or for repetitions (gzip, for characters).
 """
 
 import collections
@@ -27,21 +27,23 @@ from jaxrnn.runner.devices import AXIS
 from jaxrnn.runner.files import write_whole
 from jaxrnn.runner.networks import policy_of, recurrent
 from jaxrnn.runner.problem import Problem, sha256
+from jaxrnn.runner.symbols import Symbols, commonest, decode, encode, level_of, opening, spaced, split
 from jaxrnn.runner.tasks.next_symbol import predicted
+from jaxrnn.runner.users_files import read_text
 
 LONGEST_HELD_OUT = 100_000
-PIECE = 4096  # characters an evaluation reads at a time, so that its memory does not grow with the text
+PIECE = 4096  # symbols an evaluation reads at a time, so that its memory does not grow with the text
 
 
 class Data(NamedTuple):
-    train: str
-    valid: str
-    test: str
+    train: Symbols
+    valid: Symbols
+    test: Symbols
 
 
 class Window(NamedTuple):
     xs: Any  # [length, batch]
-    ys: Any  # the same, one character on
+    ys: Any  # the same, one symbol on
     restart: Any  # whether the streams start anew
 
 
@@ -49,7 +51,8 @@ def make(config: Text, assets: Mapping[str, Any] | None = None) -> Problem:
     """The problem. Raises ValueError where there is no text to train on."""
     checks.choice("text", "cell", config.cell, CELLS)
     data = load(config)
-    vocabulary: str = assets["vocabulary"] if assets else "".join(sorted(set("".join(data))))
+    vocabulary: Symbols = assets["vocabulary"] if assets else vocabulary_of(data, config)
+    between = "" if config.level == "characters" else "\0"
     layer = network(config, len(vocabulary))
     bits = make_evaluate(layer)
     read = {name: encode(part, vocabulary, "data") for name, part in before_each(data).items()}
@@ -58,30 +61,35 @@ def make(config: Text, assets: Mapping[str, Any] | None = None) -> Problem:
     def loss(params: PyTree, carry: PyTree, batch: Window, key: PRNGKeyArray) -> tuple[Float[Array, ""], PyTree]:
         fresh = layer.carry(batch.xs.shape[1:], params)
         carry = jax.tree.map(lambda new, old: jnp.where(batch.restart, new, old), fresh, carry)
-        return bits_per_character(layer, params, carry, batch.xs, batch.ys, key)
+        return bits_per_symbol(layer, params, carry, batch.xs, batch.ys, key)
+
+    def scores(params: PyTree, part: np.ndarray) -> dict[str, float]:
+        found = bits(params, part)
+        return {"bits": found} | ({} if config.level == "characters" else {"perplexity": 2**found})
 
     def own(path: Path) -> np.ndarray:
-        return encode(read_text(path), vocabulary, str(path))
+        return encode(split(read_text(path), config.level), vocabulary, str(path))
 
     def evaluate_file(params: PyTree, path: Path) -> tuple[dict[str, float], dict[str, float]]:
-        levels = simple_means(data.train, "".join(data), read_text(path), vocabulary)
-        return {"bits": bits(params, np.concatenate([opening(vocabulary), own(path)]))}, levels
+        before = data.train + data.valid + data.test  # pyright: ignore[reportOperatorIssue]
+        levels = simple_means(data.train, before, split(read_text(path), config.level), vocabulary)
+        return scores(params, np.concatenate([opening(vocabulary), own(path)])), levels
 
     return Problem(
         layer=layer,
         batch=lambda seed, step: window(config, train, seed, step),
         loss=loss,
-        evaluate=lambda params, split: {"bits": bits(params, read[split])},
+        evaluate=lambda params, part: scores(params, read[part]),
         carry=lambda params: layer.carry((config.batch,), params),
         specs=Window(P(None, AXIS), P(None, AXIS), P()),
         name="bits",
-        unit="bits a character",
-        item="characters",
+        unit=f"bits a {config.level[:-1]}",
+        item=config.level,
         items=config.batch * config.length,
         example=lambda: read["valid"][:200],
         anchors=lambda split: anchors(data, split, vocabulary),
         assets={"vocabulary": vocabulary},
-        sha256=sha256("".join(data).encode()),
+        sha256=sha256(between.join(symbol for part in data for symbol in part).encode()),
         finish=lambda params, directory, console: write_sample(layer, params, vocabulary, config, directory, console),
         predict=lambda params, path: predicted(layer, params, opening(vocabulary), own(path), vocabulary),
         evaluate_file=evaluate_file,
@@ -90,24 +98,37 @@ def make(config: Text, assets: Mapping[str, Any] | None = None) -> Problem:
 
 def load(config: Text) -> Data:
     """Read the text and cut its end off. Raises ValueError where too little is left to train on."""
-    text = manual() if config.data is None else read_text(config.data)
+    text = split(manual() if config.data is None else read_text(config.data), config.level)
     n_test, n_valid = (min(int(len(text) * share), LONGEST_HELD_OUT) for share in (config.test, config.valid))
     cut = len(text) - n_test - n_valid
     data = Data(text[: max(cut, 0)], text[max(cut, 0) : len(text) - n_test], text[len(text) - n_test :])
     needed = config.batch * config.length + 1
-    size = f"data: {config.data or 'the manual'} has {len(text)} characters"
+    size = f"data: {config.data or 'the manual'} has {len(text)} {config.level}"
     if not (n_test and n_valid):
         shares = f"valid is {config.valid} and test {config.test}"
-        raise ValueError(f"{size}, {shares}, wanted at least 1 character in each; raise --valid and --test")
+        raise ValueError(f"{size}, {shares}, wanted at least 1 {config.level[:-1]} in each; raise --valid and --test")
     if len(data.train) < needed:
         shape = f"batch {config.batch} x length {config.length} + 1"
         raise ValueError(f"{size}, wanted {needed} to train on ({shape}); lower --batch or --length")
     return data
 
 
-def before_each(data: Data) -> dict[str, str]:
-    """The parts that are judged, each with the character before it, from which its first is predicted."""
-    return {"valid": data.train[-1] + data.valid, "test": data.valid[-1] + data.test}
+def vocabulary_of(data: Data, config: Text) -> Symbols:
+    """All characters of the text, or the commonest words of its train part."""
+    if config.level == "characters":
+        if config.vocabulary:
+            raise ValueError(f"vocabulary: got {config.vocabulary} beside characters, wanted it with --level words")
+        return "".join(sorted(set().union(*data)))
+    found = commonest(data.train, config.vocabulary or 10_000)
+    if len(found) < 2:
+        known = "no word is there twice in the part to train on" if config.vocabulary != 1 else "got 1, which is <unk>"
+        raise ValueError(f"vocabulary: {known}, wanted words that are known by name")
+    return found
+
+
+def before_each(data: Data) -> dict[str, Symbols]:
+    """The parts that are judged, each with the symbol before it, from which its first is predicted."""
+    return {"valid": data.train[-1:] + data.valid, "test": data.valid[-1:] + data.test}  # pyright: ignore
 
 
 def manual() -> str:
@@ -117,41 +138,30 @@ def manual() -> str:
     return "\n".join(topics[name] for name in sorted(topics))
 
 
-def read_text(path: Path) -> str:
-    """The text of a UTF-8 file. Raises ValueError naming the file and the first byte that is not UTF-8."""
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"data: {path} cannot be read: {error.strerror}") from None
-    if not raw:
-        raise ValueError(f"data: {path} is empty (0 bytes), wanted UTF-8 text")
-    try:
-        return raw.decode().removeprefix("\ufeff").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        bad = f"byte {error.start} is 0x{error.object[error.start]:02x}"
-        raise ValueError(f"data: {path} is not UTF-8 text: {bad} ({error.reason})") from None
-
-
 def write_sample(
-    layer: Layer, params: PyTree, vocabulary: str, config: Text, directory: Path, console: Console
+    layer: Layer, params: PyTree, vocabulary: Symbols, config: Text, directory: Path, console: Console
 ) -> None:
     """What the model writes by itself, to a file and on the screen."""
     key = jax.random.split(jax.random.key(config.seeds[0] if config.seeds else config.seed), 3)[2]
     carry, opened = layer.carry((), params), opening(vocabulary)
-    _, new = generate(layer, params, carry, opened, 500, key=key, temperature=0.8)
+    length = 500 if config.level == "characters" else 100
+    _, new = generate(layer, params, carry, opened, length, key=key, temperature=0.8)
     sample = decode(new, vocabulary)
     write_whole(directory / "sample.txt", sample)
     console.out("\nA sample at temperature 0.8:\n", highlight=False)
     console.out(sample, highlight=False)
 
 
-def continue_prompt(layer: Layer, params: PyTree, vocabulary: str, sample: Sample) -> str:
+def continue_prompt(layer: Layer, params: PyTree, vocabulary: Symbols, sample: Sample) -> str:
     """The prompt and what the model makes of it. Raises ValueError on a character the training text lacks."""
-    prompt = encode(sample.prompt, vocabulary) if sample.prompt else opening(vocabulary)
+    given = split(sample.prompt, level_of(vocabulary))
+    prompt = encode(given, vocabulary) if given else opening(vocabulary)
     how = {"temperature": sample.temperature, "top_k": sample.top_k, "top_p": sample.top_p}
     carry, key = layer.carry((), params), jax.random.key(sample.seed)
     _, new = generate(layer, params, carry, prompt, sample.length, key=key, **how)
-    return sample.prompt + decode(new, vocabulary)
+    if isinstance(vocabulary, str):
+        return sample.prompt + decode(new, vocabulary)
+    return spaced([*given, *(vocabulary[place] for place in np.asarray(new))])
 
 
 def network(config: Text, vocabulary: int) -> Layer:
@@ -161,7 +171,7 @@ def network(config: Text, vocabulary: int) -> Layer:
     return stack(embed(vocabulary, config.embedding, policy=policy), layers, dense(n, vocabulary, policy=policy))
 
 
-def bits_per_character(
+def bits_per_symbol(
     layer: Layer, params: PyTree, carry: PyTree, xs: Int[Array, "T *batch"], ys: Int[Array, "T *batch"], key: Any = None
 ) -> tuple[Float[Array, ""], PyTree]:
     """Mean cross-entropy in bits, and the carry to hand on."""
@@ -170,11 +180,11 @@ def bits_per_character(
 
 
 def make_evaluate(layer: Layer) -> Callable[[PyTree, np.ndarray], float]:
-    """Bits a character of a text read once as one stream, each predicted from everything before it."""
+    """Bits a symbol of a text read once as one stream, each predicted from everything before it."""
 
     @jax.jit
     def read(params: PyTree, carry: PyTree, xs: Any, ys: Any) -> tuple[Float[Array, ""], PyTree]:
-        return bits_per_character(layer, params, carry, xs, ys)
+        return bits_per_symbol(layer, params, carry, xs, ys)
 
     def evaluate(params: PyTree, text: np.ndarray) -> float:
         carry, total = layer.carry((), params), 0.0
@@ -198,42 +208,38 @@ def window(config: Text, text: np.ndarray, seed: int, step: int) -> Window:
     return Window(text[places], text[places + 1], np.bool_(k == 0))
 
 
-def encode(text: str, vocabulary: str, argument: str = "prompt") -> np.ndarray:
-    """Characters as their places in the vocabulary. Raises ValueError on one that it lacks."""
-    places = {character: place for place, character in enumerate(vocabulary)}
-    try:
-        return np.array([places[character] for character in text], np.int32)
-    except KeyError as error:
-        has = f"the {len(vocabulary)} characters of the training text"
-        raise ValueError(f"{argument}: {error} is not among {has}") from None
-
-
-def opening(vocabulary: str) -> np.ndarray:
-    """What stands before an empty prompt: a line break, or where the text has none, its first character."""
-    return encode("\n" if "\n" in vocabulary else vocabulary[0], vocabulary)
-
-
-def decode(places: Array | np.ndarray, vocabulary: str) -> str:
-    return "".join(vocabulary[place] for place in np.asarray(places))
-
-
-def anchors(data: Data, split: str, vocabulary: str) -> dict[str, float]:
+def anchors(data: Data, split: str, vocabulary: Symbols) -> dict[str, float]:
     """What a model should be read against on one of the run's own parts."""
-    before = data.train if split == "valid" else data.train + data.valid
+    before = data.train if split == "valid" else data.train + data.valid  # pyright: ignore[reportOperatorIssue]
     return simple_means(data.train, before, data._asdict()[split], vocabulary)
 
 
-def simple_means(train: str, before: str, part: str, vocabulary: str) -> dict[str, float]:
-    """Bits a character of `part` by counting the characters of `train`, and by gzip."""
-    seen = collections.Counter(train)
-    counts = np.array([seen[c] + 1 for c in vocabulary])  # one more each: none is impossible
-    bits = dict(zip(vocabulary, -np.log2(counts / counts.sum()), strict=True))
-    n = len(part)
-    return {
-        "unigram entropy": float(sum(bits[c] for c in part) / n),
-        "gzip -9 alone": gzip_bits(part) / n,
-        "gzip -9 after the text before": (gzip_bits(before + part) - gzip_bits(before)) / n,
-    }
+def simple_means(train: Symbols, before: Symbols, part: Symbols, vocabulary: Symbols) -> dict[str, float]:
+    """Bits a symbol of `part` by counting those of `train`, and by counting pairs of words or by gzip."""
+    seen, met = encode(train, vocabulary, "data"), encode(part, vocabulary, "data")
+    counts = np.bincount(seen, minlength=len(vocabulary)) + 1  # one more each: none is impossible
+    shares = counts / counts.sum()
+    unigrams = {"unigram entropy": float(-np.log2(shares[met]).mean())}
+    if isinstance(vocabulary, str):
+        text, known = "".join(part), "".join(before)
+        alone, after = gzip_bits(text), gzip_bits(known + text) - gzip_bits(known)
+        return unigrams | {"gzip -9 alone": alone / len(part), "gzip -9 after the text before": after / len(part)}
+    first = encode(before[-1:], vocabulary)
+    return unigrams | {"bigrams": bigram_bits(seen, np.concatenate([first, met]), shares)}
+
+
+def bigram_bits(seen: np.ndarray, met: np.ndarray, shares: np.ndarray) -> float:
+    """Bits of each symbol of `met` after the one before it, by the pairs in `seen` (Witten & Bell 1991).
+
+    p(b | a) = (pairs(a, b) + kinds(a) share(b)) / (count(a) + kinds(a)), kinds(a) the symbols that follow a.
+    """
+    pairs = collections.Counter(zip(seen[:-1].tolist(), seen[1:].tolist(), strict=True))
+    follow, kinds = np.bincount(seen[:-1], minlength=len(shares)), np.zeros(len(shares))
+    np.add.at(kinds, [a for a, _ in pairs], 1)
+    kinds = np.maximum(kinds, 1)
+    a, b = met[:-1], met[1:]
+    both = np.array([pairs[pair] for pair in zip(a.tolist(), b.tolist(), strict=True)])
+    return float(-np.log2((both + kinds[a] * shares[b]) / (follow[a] + kinds[a])).mean())
 
 
 def gzip_bits(text: str) -> int:

@@ -1,0 +1,141 @@
+"""A CSV file with a header, as columns. Every complaint names the file, the line and the column."""
+
+import csv
+import io
+import math
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from jaxrnn.runner.users_files import read_text
+
+DELIMITERS = ",;\t"  # the one that the header has most of
+TIMES = ("date", "time", "datetime", "timestamp", "ds")  # names of a column that says when
+
+
+class Table(NamedTuple):
+    path: Path
+    argument: str  # that named the file
+    lines: list[int]  # of the file, where each row begins
+    columns: dict[str, list[str]]  # in the file's order
+
+    def where(self, row: int, name: str) -> str:
+        return f"{self.argument}: {self.path}, line {self.lines[row]}, column {name!r}"
+
+
+def read_table(path: Path, wanted: str, argument: str = "data") -> Table:
+    """All cells of a CSV file. Raises ValueError where rows and header do not agree, or there are no rows."""
+    text, told = read_text(path, wanted, argument), f"{argument}: {path}"
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise ValueError(f"{told}, line {line} has a NUL byte, wanted {wanted}")
+    head = text.lstrip("\n").partition("\n")[0]
+    reader = csv.reader(io.StringIO(text), delimiter=max(DELIMITERS, key=head.count), strict=True)
+    lines, rows, ended = [], [], 0
+    try:
+        for row in reader:
+            if row:  # a line with nothing on it is no row
+                lines.append(ended + 1)
+                rows.append(row)
+            ended = reader.line_num
+    except csv.Error as error:
+        raise ValueError(f"{told}, line {ended + 1} is not CSV: {error}") from None
+    if not rows:
+        raise ValueError(f"{told} has nothing but empty lines, wanted {wanted}")
+    names, rows, lines = [name.strip() for name in rows[0]], rows[1:], lines[1:]
+    check_header(told, names)
+    if not rows:
+        raise ValueError(f"{told} has a header and no rows, wanted {wanted}")
+    for line, row in zip(lines, rows, strict=True):
+        if len(row) != len(names):
+            raise ValueError(f"{told}, line {line} has {len(row)} cells, the header has {len(names)}")
+    return Table(path, argument, lines, dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
+
+
+def check_header(told: str, names: list[str]) -> None:
+    """Names, each once. Raises ValueError on the first that is none, or is there twice."""
+    seen: dict[str, int] = {}
+    if all(is_number(name) for name in names):
+        raise ValueError(f"{told}, line 1 has numbers alone, wanted a header with the names of the columns")
+    for place, name in enumerate(names, 1):
+        if not name:
+            raise ValueError(f"{told}, line 1: column {place} has no name")
+        if name in seen:
+            raise ValueError(f"{told}, line 1: columns {seen[name]} and {place} are both {name!r}")
+        seen[name] = place
+
+
+def has(table: Table, name: str, argument: str) -> None:
+    """Raises ValueError where the table has no such column."""
+    if name not in table.columns:
+        raise ValueError(f"{argument}: {table.path} has no column {name!r}; it has {listed(table.columns)}")
+
+
+def listed(names: Iterable[str], most: int = 12) -> str:
+    names = list(names)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def numbers(table: Table, name: str) -> Float[np.ndarray, "rows"]:
+    """A column as float64. Raises ValueError naming the first cell that is no finite number."""
+    cells = table.columns[name]
+    try:
+        values = np.array([float(cell) for cell in cells])
+        if np.isfinite(values).all():
+            return values
+    except ValueError:
+        pass
+    row = next(row for row, cell in enumerate(cells) if not is_number(cell))
+    came = f"is {short(cells[row])}" if cells[row].strip() else "is empty"
+    raise ValueError(f"{table.where(row, name)} {came}, wanted a finite number")
+
+
+def is_number(cell: str) -> bool:
+    try:
+        return math.isfinite(float(cell))
+    except ValueError:
+        return False
+
+
+def short(cell: str, most: int = 40) -> str:
+    return repr(cell if len(cell) <= most else cell[: most - 3] + "...")
+
+
+def time_column(table: Table) -> str | None:
+    """The column that says when: by its name, or because it begins with a date."""
+    named = [name for name in table.columns if name.lower() in TIMES]
+    return next(iter(named + [name for name, cells in table.columns.items() if is_date(cells[0])]), None)
+
+
+def check_order(table: Table, name: str) -> None:
+    """Each row is later than the one before. Raises ValueError naming the first that is not, or is no time."""
+    cells = table.columns[name]
+    parse = float if is_number(cells[0]) else datetime.fromisoformat if is_date(cells[0]) else None
+    if parse is None:
+        return  # written in a way of its own: the file's order is believed
+    before = None
+    for row, cell in enumerate(cells):
+        try:
+            now = parse(cell.strip())
+            late = before is not None and now <= before  # pyright: ignore[reportOperatorIssue]
+        except (ValueError, TypeError):
+            raise ValueError(
+                f"{table.where(row, name)} is {short(cell)}, wanted a time like {short(cells[0])}"
+            ) from None
+        if late:
+            raise ValueError(f"{table.where(row, name)} is {short(cell)}, wanted a time after {short(cells[row - 1])}")
+        before = now
+
+
+def is_date(cell: str) -> bool:
+    if is_number(cell):
+        return False
+    try:
+        datetime.fromisoformat(cell.strip())
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,45 @@
+"""A user's file as bytes or text, plain or compressed; what is wrong with it is told in one line that names it."""
+
+import bz2
+import gzip
+import lzma
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+UNPACK: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
+
+
+def read_bytes(path: Path, wanted: str, argument: str = "data") -> bytes:
+    """What is in a file, unpacked where its name ends in .gz, .bz2 or .xz.
+
+    Raises ValueError where it cannot be read or unpacked, and where it is empty.
+    """
+    try:
+        if path.exists() and not (path.is_file() or path.is_fifo()):
+            kind = "directory" if path.is_dir() else "device"
+            raise ValueError(f"{argument}: {path} is a {kind}, wanted a file: {wanted}")
+        raw = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{argument}: {path} cannot be read: {error.strerror}") from None
+    if raw and path.suffix in UNPACK:
+        try:
+            raw = UNPACK[path.suffix](raw)
+        except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
+            raise ValueError(f"{argument}: {path} cannot be unpacked: {error}") from None
+    if not raw:
+        raise ValueError(f"{argument}: {path} is empty (0 bytes), wanted {wanted}")
+    return raw
+
+
+def read_text(path: Path, wanted: str = "UTF-8 text", argument: str = "data") -> str:
+    """The text of a UTF-8 file, its lines ended by a line feed alone.
+
+    Raises ValueError naming the file and the first byte that is not UTF-8.
+    """
+    raw = read_bytes(path, wanted, argument)
+    try:
+        return raw.decode().removeprefix("\ufeff").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        bad = f"byte {error.start} is 0x{error.object[error.start]:02x}"
+        raise ValueError(f"{argument}: {path} is not UTF-8 text: {bad} ({error.reason})") from None

@@ -1,0 +1,183 @@
+"""Forecasts: windows by hand, persistence by a plain loop, and nothing learnt from what was not to be seen."""
+
+import csv
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from jaxrnn.runner.config import Series
+from jaxrnn.runner.run import train
+from jaxrnn.runner.tables import read_table, time_column
+from jaxrnn.runner.tasks import series
+
+WAVES = 60
+
+
+@pytest.fixture(autouse=True)
+def as_a_run_has_it():
+    with jax.numpy_dtype_promotion("standard"), jax.enable_x64(False):
+        yield
+
+
+def write(path, columns, times=None):
+    """A CSV file of those columns, with a date a row."""
+    rows = len(next(iter(columns.values())))
+    times = times or [f"2020-01-{1 + k // 24:02} {k % 24:02}:00:00" for k in range(rows)]
+    with path.open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["date", *columns])
+        table.writerows(zip(times, *(map(repr, map(float, column)) for column in columns.values()), strict=True))
+    return path
+
+
+def tiny(path, **options):
+    options = {"units": 4, "horizon": 3, "history": 5, "season": 2, "batch": 4, "valid": 0.2, "test": 0.2} | options
+    return Series(data=path, **options)
+
+
+@pytest.fixture
+def numbers(tmp_path):
+    return write(tmp_path / "f.csv", {"a": np.arange(WAVES) ** 2, "b": np.random.default_rng(0).normal(size=WAVES)})
+
+
+def test_a_window_is_the_rows_before_and_the_targets_after(numbers):
+    config = tiny(numbers, inputs=("all",), valid=10, test=10)
+    data = series.load(config, None)
+    assert data.names == ["b", "a"]  # the target, which is the last column, comes first
+    assert data.parts == {"train": (0, 40), "valid": (40, 50), "test": (50, 60)}
+    a, b = np.arange(60.0) ** 2, np.random.default_rng(0).normal(size=60)
+    standard = [(column - column[:40].mean()) / column[:40].std() for column in (b, a)]
+    window = series.windows(data.values, np.array([7, 20]), config)
+    assert (window.xs.shape, window.ys.shape) == ((5, 2, 2), (2, 3))
+    for k, column in enumerate(standard):
+        np.testing.assert_allclose(window.xs[:, 1, k], column[16:21], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(window.ys[0], standard[0][8:11], rtol=1e-5, atol=1e-6)
+
+
+def test_the_forecast_rows_of_a_part_are_all_in_it_and_all_of_it_is_forecast(numbers):
+    config = tiny(numbers, valid=10, test=10)
+    parts = series.load(config, None).parts
+    ahead = {
+        split: {o + h for o in series.origins_of(part, config) for h in (1, 2, 3)} for split, part in parts.items()
+    }
+    assert ahead == {"train": {*range(5, 40)}, "valid": {*range(40, 50)}, "test": {*range(50, 60)}}
+
+
+def test_the_convention_of_etth1():
+    parts = series.parts_of(Series(training=8640, valid=2880, test=2880, horizon=24), 17420)
+    assert parts == {"train": (0, 8640), "valid": (8640, 11520), "test": (11520, 14400)}
+    assert len(series.origins_of(parts["test"], Series(horizon=24))) == 2880 - 24 + 1
+
+
+@pytest.mark.parametrize(("season", "horizon"), [(1, 3), (2, 3), (2, 4), (4, 9), (5, 2)])
+def test_persistence_equals_a_plain_loop(season, horizon):
+    values = np.random.default_rng(1).normal(size=(30, 2)).astype(np.float32)
+    origins = np.array([9, 17])
+    found = series.persistence(values, origins, Series(season=season, horizon=horizon, history=6))
+    for k, origin in enumerate(origins):
+        for h in range(1, horizon + 1):
+            row = origin + h
+            while row > origin:
+                row -= season
+            assert found["a season before"][k, h - 1] == values[row, 0]
+            assert found["last value"][k, h - 1] == values[origin, 0]
+
+
+def test_a_season_that_the_history_lacks_is_no_forecast(numbers):
+    assert series.make(tiny(numbers, season=6)).anchors("test").keys() == {"last value"}
+
+
+def test_standardisation_and_training_see_the_train_part_alone(numbers, tmp_path):
+    columns = {"a": np.arange(WAVES) ** 2, "b": np.random.default_rng(0).normal(size=WAVES)}
+    for column in columns.values():
+        column[36:] = 1000 + column[36:]
+    other = write(tmp_path / "other.csv", columns)
+    one, two = (series.make(tiny(path, inputs=("all",))) for path in (numbers, other))
+    assert one.assets == two.assets
+    for step in range(20):
+        jax.tree.map(np.testing.assert_array_equal, one.batch(0, step), two.batch(0, step))
+    assert one.sha256 != two.sha256
+
+
+def test_an_epoch_has_every_window_once(numbers):
+    problem = series.make(tiny(numbers, batch=1))
+    first = [problem.batch(3, step).ys.tobytes() for step in range(36 - 5 - 3 + 1)]
+    assert len(set(first)) == len(first)
+    assert first[0] == problem.batch(3, 0).ys.tobytes()
+    assert first != [problem.batch(4, step).ys.tobytes() for step in range(len(first))]
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory):
+    """A run on a straight line, whose last value is wrong by as much as it climbs."""
+    folder = tmp_path_factory.mktemp("line")
+    path = write(folder / "line.csv", {"y": 100 + 2 * np.arange(WAVES)})
+    config = tiny(path, steps=150, rate=0.02, evaluate_every=75, out=folder / "run", around="linear")
+    with jax.numpy_dtype_promotion("standard"), jax.enable_x64(False):
+        train("series", config)
+        problem = series.make(config, json.loads((folder / "run" / "run.json").read_text())["assets"])
+    return folder, config, problem
+
+
+def test_a_straight_line_is_learnt_beyond_what_was_seen(line):
+    folder, _, _ = line
+    run = json.loads((folder / "run" / "run.json").read_text())
+    # rows ahead 1, 2, 3 at 2 a row, in own units: (4 + 16 + 36) / 3
+    assert run["anchors"]["test"]["last value"] * series.load(line[1], None).std[0] ** 2 == pytest.approx(56 / 3, 1e-4)
+    assert run["metrics"]["test_mse_in_own_units"] < 0.5
+    assert run["metrics"]["test_mae_in_own_units"] < 0.5
+
+
+def test_a_run_leaves_its_picture_and_every_score_beside_persistence(line):
+    folder, _, _ = line
+    assert (folder / "run" / "forecast.png").read_bytes().startswith(b"\x89PNG")
+    rows = list(csv.DictReader((folder / "run" / "scores.csv").read_text().splitlines()))
+    assert [row["forecast"] for row in rows] == ["network", "last value", "a season before"] * 2
+    assert float(rows[4]["mae_in_own_units"]) == pytest.approx(4, 1e-4)  # of rows 1, 2, 3 ahead
+
+
+def test_predict_goes_on_from_the_end_of_the_users_file_in_its_units(line, tmp_path):
+    _, _, problem = line
+    params = problem.layer.init(jax.random.key(0))
+    path = write(tmp_path / "mine.csv", {"y": 500 + 2 * np.arange(9)})
+    table = problem.predict(params, path)
+    assert table["rows_ahead"] == [1, 2, 3]
+    mean, std = problem.assets["mean"][0], problem.assets["std"][0]
+    xs = ((500 + 2 * np.arange(4, 9)[:, None]) - mean) / std
+    _, ys = problem.layer.apply(params, problem.layer.carry((), params), xs.astype(np.float32))
+    np.testing.assert_allclose(table["y"], np.asarray(ys) * std + mean, rtol=1e-5)
+
+
+def test_a_file_of_ones_own_is_judged_whole_by_the_runs_standardisation(line, tmp_path):
+    _, _, problem = line
+    path = write(tmp_path / "mine.csv", {"y": 500 + 2 * np.arange(20)})
+    scores, anchors = problem.evaluate_file(problem.layer.init(jax.random.key(0)), path)
+    assert anchors["last value"] * problem.assets["std"][0] ** 2 == pytest.approx(56 / 3, 1e-3)
+    assert scores.keys() == {"mse", "mae", "mse_in_own_units", "mae_in_own_units"}
+
+
+def test_the_level_does_not_matter_around_the_last_value(numbers):
+    layer = series.network(tiny(numbers, around="linear"), 1)
+    params, xs = layer.init(jax.random.key(0)), np.random.default_rng(0).normal(size=(5, 2, 1)).astype(np.float32)
+    params = params._replace(linear=params.linear + 0.1)
+    carry = layer.carry((2,), params)
+    np.testing.assert_allclose(
+        layer.apply(params, carry, xs + 8)[1], layer.apply(params, carry, xs)[1] + 8, rtol=0, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("header", "first", "wanted"),
+    [
+        ("when,y", "2020-01-01,1", "when"),
+        ("Date,y", "1 Jan,1", "Date"),
+        ("time,y", "0,1", "time"),
+        ("x,y", "20200101,1", None),
+    ],
+)
+def test_the_time_column_is_found(header, first, wanted, tmp_path):
+    path = tmp_path / "f.csv"
+    path.write_text(f"{header}\n{first}\n")
+    assert time_column(read_table(path, "")) == wanted

@@ -1,0 +1,87 @@
+"""Words as symbols: what a word is, how many are known, and the anchors by hand."""
+
+import itertools
+import math
+
+import jax
+import numpy as np
+import pytest
+
+from jaxrnn.runner import symbols
+from jaxrnn.runner.config import Sample, Text
+from jaxrnn.runner.tasks import text
+
+SAID = 'He said: "Don\'t, well-known friend!"\nShe left <unk> behind.\n'
+
+
+def test_what_a_word_is():
+    assert symbols.split(SAID, "words") == [
+        *("He", "said", ":", '"', "Don't", ",", "well-known", "friend", "!", '"', "\n"),
+        *("She", "left", "<unk>", "behind", ".", "\n"),
+    ]
+    assert symbols.split(SAID, "characters") == SAID
+
+
+def test_words_are_written_as_text():
+    assert (
+        symbols.spaced(["He", "left", "(", "once", ")", ",", "then", ".", "\n", "Then"])
+        == "He left (once), then.\nThen"
+    )
+
+
+def test_the_commonest_words_are_known_and_the_others_are_one():
+    words = ["b", "b", "b", "a", "a", "c", "c", "d", "<unk>", "<unk>"]
+    assert symbols.commonest(words, 10) == ["<unk>", "b", "a", "c"]  # d is there once
+    assert symbols.commonest(words, 3) == ["<unk>", "b", "a"]
+    assert symbols.encode(["a", "d", "<unk>"], ["<unk>", "b", "a"]).tolist() == [2, 0, 0]
+
+
+def test_bigrams_equal_a_plain_loop():
+    seen, met, shares = np.array([0, 1, 0, 1, 2, 0]), np.array([0, 1, 1, 2]), np.array([0.5, 0.3, 0.2])
+    bits = []
+    for a, b in itertools.pairwise(met):
+        after = [y for x, y in itertools.pairwise(seen) if x == a]
+        kinds = max(len(set(after)), 1)
+        bits.append(-math.log2((after.count(b) + kinds * shares[b]) / (len(after) + kinds)))
+    assert text.bigram_bits(seen, met, shares) == pytest.approx(np.mean(bits))
+
+
+def test_the_bigrams_after_each_word_add_up_to_one():
+    seen, shares = np.array([0, 1, 0, 1, 2, 0]), np.array([0.5, 0.3, 0.2])
+    for a in range(3):
+        chances = [2 ** -text.bigram_bits(seen, np.array([a, b]), shares) for b in range(3)]
+        assert sum(chances) == pytest.approx(1)
+
+
+@pytest.fixture(scope="module")
+def problem(tmp_path_factory):
+    path = tmp_path_factory.mktemp("words") / "book.txt"
+    path.write_text("the cat sat .\nthe dog sat .\n" * 40)
+    options = {"units": 4, "embedding": 3, "batch": 2, "length": 4, "level": "words"}
+    with jax.numpy_dtype_promotion("standard"), jax.enable_x64(False):
+        return path, text.make(Text(data=path, valid=0.2, test=0.2, **options))
+
+
+def test_a_word_model_is_judged_by_perplexity_too(problem):
+    _, problem = problem
+    params = problem.layer.init(jax.random.key(0))
+    scores = problem.evaluate(params, "test")
+    assert scores["perplexity"] == pytest.approx(2 ** scores["bits"])
+    assert problem.unit == "bits a word"
+    assert problem.anchors("test").keys() == {"unigram entropy", "bigrams"}
+    # after "the" cat or dog, one bit in five words
+    assert problem.anchors("test")["bigrams"] == pytest.approx(0.2, abs=0.12)
+
+
+def test_a_word_model_writes_words_after_a_prompt_of_any(problem):
+    _, problem = problem
+    params, vocabulary = problem.layer.init(jax.random.key(0)), problem.assets["vocabulary"]
+    said = text.continue_prompt(problem.layer, params, vocabulary, Sample(prompt="the zebra", length=5, top_k=2))
+    assert said.startswith("the zebra")
+    assert len(symbols.split(said, "words")) == 7
+
+
+def test_a_vocabulary_of_characters_cannot_be_cut(problem):
+    path, _ = problem
+    with pytest.raises(ValueError, match="vocabulary: got 7 beside characters, wanted it with --level words"):
+        text.make(Text(data=path, vocabulary=7, batch=1))
