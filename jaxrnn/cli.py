@@ -18,10 +18,10 @@ from jaxrnn.bench.options import Bench
 from jaxrnn.runner.commands.options import Compare, Doctor, Eval, Export, Predict, Sweep
 from jaxrnn.runner.config import Config, How, Sample, Trained
 from jaxrnn.runner.config.reading import as_toml
-from jaxrnn.runner.stopping import Stopped
+from jaxrnn.runner.stopping import Stopped, catching
 from jaxrnn.runner.tasks import TASKS, Task
 
-FAILED, USAGE, DIVERGED, INTERRUPTED = 1, 2, 3, 130  # and 128 + the signal's number when asked to stop
+FAILED, USAGE, DIVERGED = 1, 2, 3  # and 128 + the signal's number when asked to stop
 
 app = App(
     name="jaxrnn",
@@ -192,27 +192,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; what the user can mend is told in one line."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        if tokens[:1] == ["train"] and "--resume" in tokens:
-            tokens = going_on(tokens)
-        elif tokens[:1] == ["sweep"] and "--resume" in tokens:
-            tokens = sweeping_on(tokens)
-        elif len(tokens) > 1 and tokens[0] in ("train", "sweep") and tokens[1].lower().endswith(".toml"):
-            tokens = recipe(tokens[0], Path(tokens[1]), tokens[2:])
-        app(tokens, exit_on_error=False, result_action="return_value")
+        with catching():
+            run(tokens)
     except CycloptsError:  # cyclopts has already said what is wrong
         raise SystemExit(USAGE) from None
     except ValueError as error:
         fail(error, USAGE)
     except FloatingPointError as error:
         fail(error, DIVERGED)
-    except Stopped as error:
-        fail(error, error.exit_code)
-    except KeyboardInterrupt:
-        fail("interrupted", INTERRUPTED)
-    except RuntimeError as error:
-        fail(error, FAILED)
+    except Stopped as stopped:
+        fail(stopped.words or "interrupted", stopped.exit_code)
+    except (RuntimeError, OSError, MemoryError) as error:
+        fail(error or type(error).__name__, FAILED)
     finally:
         app.config = []
+
+
+def run(tokens: list[str]) -> None:
+    if tokens[:1] == ["train"] and "--resume" in tokens:
+        tokens = going_on(tokens)
+    elif tokens[:1] == ["sweep"] and "--resume" in tokens:
+        tokens = sweeping_on(tokens)
+    elif len(tokens) > 1 and tokens[0] in ("train", "sweep") and tokens[1].lower().endswith(".toml"):
+        tokens = recipe(tokens[0], Path(tokens[1]), tokens[2:])
+    app(tokens, exit_on_error=False, result_action="return_value")
 
 
 def fail(words: object, code: int) -> None:

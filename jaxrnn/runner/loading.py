@@ -1,5 +1,6 @@
 """A finished or unfinished run, brought back: its configuration, its problem and its weights."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -68,7 +69,7 @@ def load_group(directory: Path, weights: Literal["best", "last"] = "best", **cha
         known = ", ".join(n for n, task in TASKS.items() if issubclass(task.config, Trained))
         raise ValueError(f"run: {directory} is a run of {name!r}, wanted one of {known}")
     config = from_options(TASKS[name].config, found["config"] | changes, f"{directory / 'run.json'}")
-    problem, seeds = TASKS[name].make(config, found.get("assets")), seeds_of(config)
+    problem, seeds = remade(directory, found, config), seeds_of(config)
     like = jax.eval_shape(problem.layer.init, jax.random.key(0))
     if isinstance(seeds, tuple):
         like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((len(seeds), *leaf.shape), leaf.dtype), like)
@@ -87,3 +88,14 @@ def load_run(directory: Path, k: int = 0, weights: Literal["best", "last"] = "be
     """
     group = load_group(directory, weights, **changes)
     return Run(group.name, group.config, group.problem, group.member(k), group.record)
+
+
+def remade(directory: Path, found: Mapping[str, Any], config: Trained) -> Problem:
+    """The problem of a run.json, with what it kept of its training data. Raises ValueError where that is not usable."""
+    try:
+        return TASKS[found["task"]].make(config, found.get("assets"))
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        if found.get("assets") is None:
+            raise
+        words = f"assets that {found['task']} cannot use ({type(error).__name__}: {error})"
+        raise ValueError(f"run: {directory / 'run.json'} has {words}") from error

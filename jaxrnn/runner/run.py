@@ -1,6 +1,7 @@
 """A run from its first step, or from where it was left, to its report."""
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ from rich.console import Console
 
 from jaxrnn.runner import record
 from jaxrnn.runner.best import scored
-from jaxrnn.runner.checkpoint import restore, told
+from jaxrnn.runner.checkpoint import restore, room_for, steps_of, told
 from jaxrnn.runner.config import Config, Trained
 from jaxrnn.runner.config.reading import from_options, read_run, refuse_changes
 from jaxrnn.runner.console import make_console
 from jaxrnn.runner.devices import make_mesh
+from jaxrnn.runner.intact import refuse_links
+from jaxrnn.runner.loading import remade
 from jaxrnn.runner.memory import keep_freed_memory
 from jaxrnn.runner.metrics import keep_until
 from jaxrnn.runner.optimizers import make_optimizer
@@ -23,6 +26,7 @@ from jaxrnn.runner.problem import Problem
 from jaxrnn.runner.processes import joined, run_directory
 from jaxrnn.runner.report import measured, show_scores, throughput, write_report
 from jaxrnn.runner.seeds import described, first_member, seeds_of
+from jaxrnn.runner.stopping import Stopped, on_abandoning
 from jaxrnn.runner.tasks import TASKS
 from jaxrnn.runner.tensorboard import check_tensorboard
 from jaxrnn.runner.train import Begun, fit, start
@@ -65,11 +69,13 @@ def train_problem(name: str, config: Trained, resume: Path | None, brief: bool, 
         make_mesh(config)
         keep_freed_memory()
         console = make_console()
+        begun = start(problem, config)
+        if jax.process_index() == 0:
+            room_for(out or Path("runs"), begun.state, begun.best)
         with record.recorded(out, name, config, about(problem), resume) as (directory, run), blamed_on(name, directory):
             begin(name, directory, kept, console)
-            begun = start(problem, config)
             if resume:
-                begun = resumed(name, begun, resume, directory, console)
+                begun = resumed(name, config, begun, resume, directory, console)
             ended = fit(name, problem, config, begun, directory, console)
             words = conclude(name, problem, config, ended, directory, run, Console(quiet=True) if brief else console)
     finish(name, words, run, directory, kept, console)
@@ -91,25 +97,31 @@ def make_problem(name: str, config: Trained, resume: Path | None = None) -> Prob
     if resume is None:
         return TASKS[name].make(config, None)
     found = read_run(resume)
+    refuse_links(resume)
+    if found["task"] != name:
+        raise ValueError(f"resume: {resume} is a run of {found['task']!r}, got {name!r}")
     refuse_changes(from_options(type(config), found["config"], f"{resume / 'run.json'}"), config)
-    problem = TASKS[name].make(config, found["assets"])
-    if found["data_sha256"] != problem.sha256:
+    problem = remade(resume, found, config)
+    if found.get("data_sha256") != problem.sha256:
         raise ValueError(f"data: it has changed since {resume} began; a run goes on with what it began with")
     return problem
 
 
-def resumed(name: str, begun: Begun, resume: Path, directory: Path, console: Console) -> Begun:
+def resumed(name: str, config: Trained, begun: Begun, resume: Path, directory: Path, console: Console) -> Begun:
     """Where the newest intact checkpoint left the run, or its beginning where there is none yet."""
-    if not any((resume / "checkpoints").glob("[0-9]*")):
+    if not steps_of(resume / "checkpoints"):
         console.out(f"{name}: no checkpoint yet, so it starts over", highlight=False)
         keep_until(directory, 0)
         return begun
     found = restore(resume, **begun.state._asdict(), best=begun.best)
     if found.skipped:
         console.out(f"{name}: passed over damaged checkpoints: {told(found.skipped)}", highlight=False)
+    if found.step > config.steps:
+        raise ValueError(f"steps: got {config.steps}, {resume} has taken {found.step} already")
     console.out(f"{name}: goes on after step {found.step}", highlight=False)
     best = found.trees.pop("best")
-    return Begun(begun.state._replace(**found.trees), best, keep_until(directory, found.step))
+    seconds = keep_until(directory, found.step - (found.pending is not None))
+    return Begun(begun.state._replace(**found.trees), best, seconds, found.pending)
 
 
 def conclude(
@@ -140,6 +152,19 @@ def conclude(
 def blamed_on(name: str, directory: Path) -> Iterator[None]:
     """What goes wrong within a run is told in one line; run.json has the traceback."""
     try:
-        yield
+        with on_abandoning(lambda number: print(f"jaxrnn: {left(name, directory)}", file=sys.stderr)):
+            yield
     except (ValueError, OSError) as error:
         raise RuntimeError(f"{name}: {error}; see {directory / 'run.json'}") from error
+    except Stopped as stopped:
+        raise Stopped(stopped.number, left(name, directory), stopped.agreed) from stopped
+
+
+def left(name: str, directory: Path) -> str:
+    """What a run that was asked to stop has on the disk."""
+    if jax.process_index() > 0:
+        return f"{name}: stopped, as process 0 was"
+    step = next(iter(steps_of(directory / "checkpoints")), None)
+    if step is None:
+        return f"{name}: stopped before its first step was saved in {directory}"
+    return f"{name}: stopped at step {step}, which is saved in {directory}"

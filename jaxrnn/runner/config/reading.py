@@ -94,4 +94,6 @@ def read_run(directory: Path) -> dict[str, Any]:
     for name, kind in wanted.items():
         if not isinstance(found, dict) or not isinstance(found.get(name), kind):
             raise ValueError(f"run: {path} is not a run's: it has no {name}")
+    if not isinstance(found.get("assets"), dict | None) or not isinstance(found.get("earlier"), list | None):
+        raise ValueError(f"run: {path} is not a run's: its assets or earlier are of another type")
     return found
