@@ -3,7 +3,9 @@
 
 def number(value: float) -> str:
     """Four digits that mean something."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:#.4g}".removesuffix(".")
+    if 1000 <= abs(value) < 1e7:
+        return f"{value:,.0f}"
+    return f"{value:#.4g}".removesuffix(".")
 
 
 def duration(seconds: float) -> str:

@@ -36,8 +36,10 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def names(rows: Iterable[Row]) -> list[str]:
-    """Every key once, in the order they are met."""
-    return list(dict.fromkeys(name for row in rows for name in row))
+    """Every key once, in the order they are met; a standard deviation beside what it belongs to."""
+    met = list(dict.fromkeys(name for row in rows for name in row))
+    alone = [name for name in met if not name.endswith("_std")]
+    return [name for one in alone for name in (one, f"{one}_std") if name in met]
 
 
 def written(value: Any) -> str:
@@ -45,10 +47,10 @@ def written(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return str(value) if value == float(f"{value:.3g}") else number(value)
+        return f"{value:g}" if value == float(f"{value:.3g}") else number(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return ", ".join(map(written, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def as_json(value: Any) -> str:

@@ -97,5 +97,5 @@ def one(many: Range | list[str], numbers: np.random.Generator) -> Any:
 
 def folder_name(k: int, options: Options) -> str:
     """A trial's directory: its number from 1 and what it is."""
-    words = "_".join(f"{name}={value}" for name, value in options.items())
+    words = "_".join(f"{name}={f'{v:g}' if isinstance(v, float) else v}" for name, v in options.items())
     return f"{k:03d}_{re.sub(r'[^A-Za-z0-9._=+-]', '-', words)}"[:100]

@@ -3,6 +3,7 @@
 A trial that diverges or fails is a row of the table and not the end; an interrupted sweep goes on where it stood.
 """
 
+import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import jax
 import matplotlib.figure
 from rich.console import Console
 
+from jaxrnn import checks
 from jaxrnn.runner import showing
 from jaxrnn.runner.commands.options import Sweep
 from jaxrnn.runner.config import Trained
@@ -45,7 +47,7 @@ def run(name: str, config: Trained, what: Sweep) -> None:
         console.out(f"sweep: {total} trials of {name} in {folder}", highlight=False)
         failures: dict[str, str] = {}
         for k, trial in enumerate(plan["trials"], 1):
-            words = ", ".join(f"{key} {value}" for key, value in trial["options"].items())
+            words = ", ".join(f"{key} {showing.written(value)}" for key, value in trial["options"].items())
             console.out(f"\nsweep: trial {k} of {total}: {words}", highlight=False)
             try:
                 attempt(name, plan, trial, folder, console)
@@ -62,6 +64,8 @@ def run(name: str, config: Trained, what: Sweep) -> None:
 def planned(name: str, config: Trained, what: Sweep) -> dict[str, Any]:
     """plan.json: the options that all trials share, and each one's own. What can be refused is refused now."""
     each = trials(what.grid, what.draw, what.trials, what.draw_seed)
+    for option in each[0]:
+        checks.choice(name, "option", option, [field.name for field in dataclasses.fields(config)])
     options = [given(config, one, "the sweep") for one in each]  # by the types of the fields, as on the command line
     seen: set[tuple[str, Any]] = set()
     for made, one in zip(options, each, strict=True):
@@ -98,7 +102,7 @@ def attempt(name: str, plan: Mapping[str, Any], trial: Mapping[str, Any], folder
     there = (directory / "run.json").exists()
     status = summarize(directory).status if there else None
     if status in FINISHED:
-        return console.out(f"sweep: {status} before", highlight=False)
+        return console.out(f"sweep: {status} before, in {directory}", highlight=False)
     options = plan["config"] | trial["options"] | {"out": str(directory)}
     made = from_options(TASKS[name].config, options, str(folder / "plan.json"))
     train(name, made, directory if there else None, brief=True)
