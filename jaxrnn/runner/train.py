@@ -33,8 +33,6 @@ from jaxrnn.runner.seeds import Seeds, described, each, for_each, seeds_of
 from jaxrnn.runner.stopping import Stopped, stop_requests
 from jaxrnn.sharding import vary
 
-SEEDS = "seeds"
-
 
 class State(NamedTuple):
     """All that a step depends on beside the seed. With several seeds, axis 0 of every array is theirs."""
@@ -144,7 +142,7 @@ def make_update(problem: Problem, optimizer: optax.GradientTransformation, mesh:
     taken at every step of the loop over time.
     """
 
-    def update(state: State, seed: Array, batch: PyTree, stop: Array) -> tuple[State, Array, Finite, Array]:
+    def propose(state: State, seed: Array, batch: PyTree, stop: Array) -> tuple[State, Array, Finite, Array]:
         key = jax.random.fold_in(jax.random.split(jax.random.key(seed), 3)[1], state.step + 1)
         if mesh.size > 1:
             key = jax.random.fold_in(key, jax.lax.axis_index(AXIS))  # noise of its own for each part of the batch
@@ -154,16 +152,18 @@ def make_update(problem: Problem, optimizer: optax.GradientTransformation, mesh:
         updates, inner = optimizer.update(grads, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
         finite = jax.tree.map(lambda a: jnp.isfinite(a).all(), Finite(loss, grads, params))
-        good = jnp.stack(jax.tree.leaves(finite)).all()
-        if not isinstance(seeds, int):
-            good = jax.lax.pmin(good, SEEDS)
-        after = State(state.step + 1, params, inner, carry)
-        return jax.tree.map(lambda new, old: jnp.where(good, new, old), after, state), loss, finite, stops > 0
+        return State(state.step + 1, params, inner, carry), loss, finite, stops > 0
+
+    proposed = propose if isinstance(seeds, int) else jax.vmap(propose, (0, 0, 0, None))
+
+    def update(state: State, seed: Array, batch: PyTree, stop: Array) -> tuple[State, Array, Finite, Array]:
+        after, loss, finite, stop = proposed(state, seed, batch, stop)
+        good = jnp.stack([leaf.all() for leaf in jax.tree.leaves(finite)]).all()  # for every seed
+        return jax.tree.map(lambda new, old: jnp.where(good, new, old), after, state), loss, finite, stop
 
     specs = for_each(seeds, SPECS)
-    mapped = update if isinstance(seeds, int) else jax.vmap(update, (0, 0, 0, None), axis_name=SEEDS)
     given = specs, P(), for_each(seeds, problem.specs), P(AXIS)
-    shared = jax.shard_map(mapped, mesh=mesh, in_specs=given, out_specs=(specs, P(), P(), P()))
+    shared = jax.shard_map(update, mesh=mesh, in_specs=given, out_specs=(specs, P(), P(), P()))
     return jax.jit(shared, donate_argnums=0)
 
 
