@@ -49,3 +49,11 @@ def sha256(*parts: bytes) -> str:
     for part in parts:
         total.update(len(part).to_bytes(8, "little") + part)
     return total.hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """Of a file's bytes alone: what `sha256sum` prints."""
+    import hashlib
+
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

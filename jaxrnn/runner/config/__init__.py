@@ -5,6 +5,7 @@ No jax here: `jaxrnn train text --help` should not wait for it.
 
 from jaxrnn.runner.config.article import Article
 from jaxrnn.runner.config.base import Config, How, Seed, Trained
+from jaxrnn.runner.config.polymusic import Polymusic
 from jaxrnn.runner.config.text import Sample, Text
 
-__all__ = ["Article", "Config", "How", "Sample", "Seed", "Text", "Trained"]
+__all__ = ["Article", "Config", "How", "Polymusic", "Sample", "Seed", "Text", "Trained"]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from jaxrnn.runner.config import Article, Config, Text
+from jaxrnn.runner.config import Article, Config, Polymusic, Text
 
 
 class Task(NamedTuple):
@@ -31,5 +31,6 @@ class Task(NamedTuple):
 
 TASKS = {
     "text": Task(Text, "jaxrnn.runner.tasks.text"),
+    "polymusic": Task(Polymusic, "jaxrnn.runner.tasks.polymusic"),
     "article": Task(Article, "jaxrnn.runner.tasks.article"),  # many small networks: a `train` of its own
 }
