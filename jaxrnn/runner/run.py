@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from rich.console import Console
 
@@ -92,6 +93,7 @@ def conclude(
     best, seeds = ended.best, seeds_of(config)
     run["params_sha256"] = record.digest(ended.state.params)
     run["best"] = {"step": np.asarray(best.step).tolist(), "params_sha256": record.digest(best.params)}
+    run["parameters"] = sum(np.size(leaf) for leaf in jax.tree.leaves(first_member(best.params, seeds)))
     run["metrics"] = metrics = {}
     run["anchors"] = {split: problem.anchors(split) for split in problem.splits}
     for split in problem.splits:

@@ -21,7 +21,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, PyTree
 from rich.console import Console
 
-from jaxrnn.runner.best import Best, first_best, look, out_of_patience
+from jaxrnn.runner.best import Best, first_best, good_enough, look, out_of_patience
 from jaxrnn.runner.checkpoint import checkpoints, save
 from jaxrnn.runner.config import Trained
 from jaxrnn.runner.devices import AXIS, make_mesh, on_host, place
@@ -93,6 +93,7 @@ def fit(task: str, problem: Problem, config: Trained, begun: Begun, directory: P
             if done or step % config.evaluate_every == 0:
                 best, scores = look(problem, best, step, on_host(mesh, state.params), seeds)
                 values |= scores
+                done |= good_enough(problem, best)
                 done |= bool(config.patience) and out_of_patience(best, step, config.patience * config.evaluate_every)
                 looked = "  ".join(f"{k} {v:.3f}" for k, v in list(scores.items())[:1])
             write(step=step, **values)

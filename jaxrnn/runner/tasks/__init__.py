@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from jaxrnn.runner.config import Article, Config, Polymusic, Text
+from jaxrnn.runner.config import Article, Config, Hs97, Polymusic, Text
 
 
 class Task(NamedTuple):
@@ -32,5 +32,6 @@ class Task(NamedTuple):
 TASKS = {
     "text": Task(Text, "jaxrnn.runner.tasks.text"),
     "polymusic": Task(Polymusic, "jaxrnn.runner.tasks.polymusic"),
+    "hs97": Task(Hs97, "jaxrnn.runner.tasks.hs97"),
     "article": Task(Article, "jaxrnn.runner.tasks.article"),  # many small networks: a `train` of its own
 }
