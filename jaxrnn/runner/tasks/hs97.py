@@ -5,10 +5,10 @@ sequences of the valid part meet the paper's criterion, and the weights of that 
 the batch, `best.step` in run.json is therefore how many presentations it took. The run ends when all trials are there.
 
 The networks are the paper's, weight for weight: lstm97 in its blocks, with its biases and its first weights, and
-outputs that see the cells alone. What differs is how they are trained: full gradients where the paper's are truncated, batches
-where it learns after each sequence, and the optimiser that the configuration names where it takes plain steps; outputs
-that say yes or no are trained by their cross-entropy. The criterion is looked at on sequences drawn once, 2,000 or as
-many as the paper has, instead of on the last ones trained with.
+outputs that see the cells alone. What differs is how they are trained: full gradients where the paper's are truncated,
+batches where it learns after each sequence, and the optimiser that the configuration names where it takes plain steps;
+outputs that say yes or no are trained by their cross-entropy. The criterion is looked at on sequences drawn once, 2,000
+or as many as the paper has, instead of on the last ones trained with.
 """
 
 import functools
@@ -90,7 +90,7 @@ def make(config: Hs97, assets: object = None) -> Problem:
 
 
 def reber(config: Hs97) -> Puzzle:
-    """Experiment 1. 256 strings to learn from, 256 more: the symbols that may come next must always be the most active."""
+    """Experiment 1. 256 strings to learn from, 256 more: what may come next must always be the most active."""
     strings = distinct(numbers_for(0), 256 + 256 + 1000)
     shown, judged, test = (as_batch(part) for part in (strings[:256], strings[:512], strings[512:]))
 
