@@ -66,7 +66,7 @@ def make(config: Polymusic, assets: object = None) -> Problem:
     def loss(params: PyTree, carry: PyTree, batch: Window, key: PRNGKeyArray) -> tuple[Float[Array, ""], PyTree]:
         key_noise, key_dropout = jax.random.split(key)
         total, carry = nats_of(layer, noisy(params, key_noise, config.weight_noise), carry, batch, key_dropout)
-        return total / batch.real.sum(), carry
+        return total / floats(batch.real).sum(), carry
 
     return Problem(
         layer=layer,
