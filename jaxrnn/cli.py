@@ -1,11 +1,12 @@
 """The command. What needs jax is imported when it is called for, so that --help is there at once."""
 
+import importlib
 import importlib.metadata
 import sys
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 try:
     from cyclopts import App, CycloptsError, Parameter
@@ -14,16 +15,17 @@ except ModuleNotFoundError:
     raise SystemExit('jaxrnn: the command needs more than the library does: pip install "jaxrnn[cli]"') from None
 
 from jaxrnn.bench.options import Bench
-from jaxrnn.runner.config import Config, How, Sample
+from jaxrnn.runner.commands.options import Compare, Doctor, Eval, Export, Predict, Sweep
+from jaxrnn.runner.config import Config, How, Sample, Trained
 from jaxrnn.runner.config.reading import as_toml
-from jaxrnn.runner.stopping import Stopped
+from jaxrnn.runner.stopping import Stopped, catching
 from jaxrnn.runner.tasks import TASKS, Task
 
-FAILED, USAGE, DIVERGED, INTERRUPTED = 1, 2, 3, 130  # and 128 + the signal's number when asked to stop
+FAILED, USAGE, DIVERGED = 1, 2, 3  # and 128 + the signal's number when asked to stop
 
 app = App(
     name="jaxrnn",
-    help="Recurrent networks in JAX: train one, see how well it did, let it write, and time it.",
+    help="Recurrent networks in JAX: train them, see how well they did, use them and take them away.",
     version=lambda: importlib.metadata.version("jaxrnn"),
     suppress_keyboard_interrupt=False,
 )
@@ -31,7 +33,16 @@ train_app = App(
     name="train",
     help="Train a task, or a recipe: jaxrnn train RECIPE.toml [--option value ...]; go on with a run: --resume RUN.",
 )
+sweep_app = App(
+    name="sweep",
+    help="Train a task, or a recipe, many times: --grid units=32,64, --draw rate=1e-4..1e-2:log; --resume FOLDER.",
+)
 app.command(train_app)
+app.command(sweep_app)
+app.register_install_completion_command()
+
+# What is done with runs: what it can be told, and the file of jaxrnn/runner/commands that does it.
+ON_RUNS = {"eval": Eval, "predict": Predict, "compare": Compare, "export": Export}
 
 
 def train_command(name: str, task: Task) -> Callable[..., None]:
@@ -55,8 +66,37 @@ def train_command(name: str, task: Task) -> Callable[..., None]:
     return command
 
 
+def sweep_command(name: str, task: Task) -> Callable[..., None]:
+    """The command `jaxrnn sweep NAME`: the options of `train NAME`, and what is varied."""
+
+    def command(*, what: Sweep | None = None, config: Config | None = None) -> None:
+        from jaxrnn.runner.commands.sweep import run
+
+        run(name, cast(Trained, config or task.config()), what or Sweep())
+
+    command.__annotations__["what"] = Annotated[Sweep | None, Parameter(name="*")]
+    command.__annotations__["config"] = Annotated[task.config | None, Parameter(name="*")]
+    command.__doc__ = (task.config.__doc__ or "").partition("\n")[0]
+    return command
+
+
+def command_on_runs(name: str, kind: type) -> Callable[..., None]:
+    """The command `jaxrnn NAME`, its options the fields of `kind`."""
+
+    def command(options: Any) -> None:
+        importlib.import_module(f"jaxrnn.runner.commands.{name}").run(options)
+
+    command.__annotations__["options"] = Annotated[kind, Parameter(name="*")]
+    command.__doc__ = (kind.__doc__ or "").partition("\n")[0]
+    return command
+
+
 for task_name, task in TASKS.items():
     train_app.command(train_command(task_name, task), name=task_name)
+    if issubclass(task.config, Trained):
+        sweep_app.command(sweep_command(task_name, task), name=task_name)
+for command_name, kind in ON_RUNS.items():
+    app.command(command_on_runs(command_name, kind), name=command_name)
 
 
 @app.command
@@ -89,7 +129,15 @@ def bench(*, options: Annotated[Bench | None, Parameter(name="*")] = None) -> No
     report.bench(options or Bench(), make_console())
 
 
-def recipe(path: Path, tokens: Sequence[str]) -> list[str]:
+@app.command
+def doctor(*, options: Annotated[Doctor | None, Parameter(name="*")] = None) -> None:
+    """Tell the versions, devices and settings that a run here would have, and what is missing."""
+    from jaxrnn.runner.commands.doctor import run
+
+    run(options or Doctor())
+
+
+def recipe(verb: str, path: Path, tokens: Sequence[str]) -> list[str]:
     """The tokens with the recipe's task in its place; its options become defaults below the command line's.
 
     Raises ValueError when the file cannot be read, is not TOML, or names no task.
@@ -98,16 +146,29 @@ def recipe(path: Path, tokens: Sequence[str]) -> list[str]:
         options: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"recipe: {path} cannot be read as TOML: {error}") from None
-    return above(options, path, options.pop("task", None), tokens)
+    return above(options, path, options.pop("task", None), tokens, verb)
 
 
-def above(options: dict[str, Any], source: Path, task: Any, tokens: Sequence[str]) -> list[str]:
-    """The command to train `task`, with the tokens' options above those of a file."""
+def above(options: dict[str, Any], source: Path, task: Any, tokens: Sequence[str], verb: str = "train") -> list[str]:
+    """The command to train `task`, or to sweep it, with the tokens' options above those of a file."""
     if not isinstance(task, str) or task not in TASKS:
         raise ValueError(f"recipe: {source} has task = {task!r}, wanted one of {', '.join(TASKS)}")
     given = {name: value for name, value in options.items() if value is not None}
     app.config = [Dict(given, source=str(source), use_commands_as_keys=False)]
-    return ["train", task, *tokens]
+    return [verb, task, *tokens]
+
+
+def sweeping_on(tokens: Sequence[str]) -> list[str]:
+    """`sweep --resume FOLDER`: the sweep's own task and options."""
+    place = tokens.index("--resume")
+    if len(tokens) == place + 1:
+        raise ValueError("resume: got nothing, wanted the folder of a sweep")
+    from jaxrnn.runner.config.reading import read_plan
+
+    folder = Path(tokens[place + 1])
+    found = read_plan(folder)
+    rest = tokens[2:] if tokens[1] == found["task"] else tokens[1:]
+    return above(found["config"], folder / "plan.json", found["task"], rest, "sweep")
 
 
 def going_on(tokens: Sequence[str]) -> list[str]:
@@ -131,25 +192,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; what the user can mend is told in one line."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        if tokens[:1] == ["train"] and "--resume" in tokens:
-            tokens = going_on(tokens)
-        elif len(tokens) > 1 and tokens[0] == "train" and tokens[1].lower().endswith(".toml"):
-            tokens = recipe(Path(tokens[1]), tokens[2:])
-        app(tokens, exit_on_error=False, result_action="return_value")
+        with catching():
+            run(tokens)
     except CycloptsError:  # cyclopts has already said what is wrong
         raise SystemExit(USAGE) from None
     except ValueError as error:
         fail(error, USAGE)
     except FloatingPointError as error:
         fail(error, DIVERGED)
-    except Stopped as error:
-        fail(error, error.exit_code)
-    except KeyboardInterrupt:
-        fail("interrupted", INTERRUPTED)
-    except RuntimeError as error:
-        fail(error, FAILED)
+    except Stopped as stopped:
+        fail(stopped.words or "interrupted", stopped.exit_code)
+    except (RuntimeError, OSError, MemoryError) as error:
+        fail(error or type(error).__name__, FAILED)
     finally:
         app.config = []
+
+
+def run(tokens: list[str]) -> None:
+    if tokens[:1] == ["train"] and "--resume" in tokens:
+        tokens = going_on(tokens)
+    elif tokens[:1] == ["sweep"] and "--resume" in tokens:
+        tokens = sweeping_on(tokens)
+    elif len(tokens) > 1 and tokens[0] in ("train", "sweep") and tokens[1].lower().endswith(".toml"):
+        tokens = recipe(tokens[0], Path(tokens[1]), tokens[2:])
+    app(tokens, exit_on_error=False, result_action="return_value")
 
 
 def fail(words: object, code: int) -> None:

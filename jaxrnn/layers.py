@@ -193,7 +193,7 @@ def embed(vocab: int, n: int, *, policy: Policy = Policy()) -> Layer:
         return Embedding(jax.random.normal(key, (vocab, n), policy.param_dtype))
 
     def f(params: Embedding, xs: Int[Array, "T *batch"], key: PRNGKeyArray | None) -> Array:
-        rows = params.w.at[xs].get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
+        rows = jnp.asarray(params.w).at[xs].get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
         return policy.output(rows)
 
     return _timeless(

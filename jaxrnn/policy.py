@@ -16,7 +16,7 @@ from jaxrnn.words import short
 
 def default_float() -> np.dtype:
     """JAX's own default: float32, or float64 under jax_enable_x64."""
-    return jnp.zeros(()).dtype
+    return jax.eval_shape(lambda: jnp.zeros(())).dtype  # which does not wake the backend
 
 
 def promote(*dtypes: DTypeLike) -> np.dtype:

@@ -18,9 +18,11 @@ import pytest
 from jaxrnn import CELLS
 from jaxrnn.cli import main
 from jaxrnn.runner import record, train
-from jaxrnn.runner.checkpoint import restore
 from jaxrnn.runner.config import Article, Text
-from jaxrnn.runner.devices import make_mesh
+from jaxrnn.runner.config.reading import read_run
+from jaxrnn.runner.devices import make_mesh, place
+from jaxrnn.runner.loading import load_run
+from jaxrnn.runner.optimizers import make_optimizer
 from jaxrnn.runner.progress import progress
 from jaxrnn.runner.tasks import article, text
 
@@ -36,8 +38,10 @@ TINY = [
     "2",
     "--length",
     "8",
-    "--held-out",
-    "0.2",
+    "--valid",
+    "0.1",
+    "--test",
+    "0.1",
     "--evaluate-every",
     "10",
     "--steps",
@@ -81,7 +85,7 @@ def test_a_run_records_what_was_asked_and_how_it_ended(runs):
     run = json.loads((directory / "run.json").read_text())
     assert run.keys() == {
         *("task", "status", "command", "config", "seed", "started", "versions", "device", "git"),
-        *("seconds", "metrics", "params_sha256"),
+        *("seconds", "metrics", "anchors", "best", "params_sha256", "assets", "data_sha256"),
     }
     assert run["status"] == "completed"
     assert run["git"] is None or re.fullmatch("[0-9a-f]{40}", run["git"]["commit"])
@@ -92,15 +96,14 @@ def test_a_run_records_what_was_asked_and_how_it_ended(runs):
     assert run["device"]["platform"] == jax.devices()[0].platform
     assert run["seconds"] > 0
     assert re.fullmatch("[0-9a-f]{64}", run["params_sha256"])
-    anchors = {"unigram_bits", "gzip_alone_bits", "gzip_after_training_text_bits"}
-    assert run["metrics"].keys() == {"train_bits", "held_out_bits"} | anchors
+    assert run["metrics"].keys() == {"valid_bits", "test_bits"} == {f"{split}_bits" for split in run["anchors"]}
 
 
 def test_a_run_leaves_metrics_checkpoints_sample_and_picture(runs):
     directory, _ = runs["one"]
     lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(1, 31))
-    assert [line["step"] for line in lines if "held_out_bits" in line] == [10, 20, 30]
+    assert [line["step"] for line in lines if "valid_bits" in line] == [10, 20, 30]
     assert lines[-1]["bits"] < lines[0]["bits"]
     assert {p.name for p in (directory / "checkpoints").iterdir()} == {"25", "30"}
     assert (directory / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
@@ -115,13 +118,13 @@ def test_the_same_seed_gives_the_same_parameters(runs):
 def test_seeds_together_are_recorded_and_judged_as_alone(runs):
     alone, other, both = (json.loads((runs[k][0] / "run.json").read_text()) for k in ("one", "other", "both"))
     assert (both["config"]["seeds"], both["seed"]) == ([1, 2], [1, 2])
-    for name in ("train_bits", "held_out_bits"):
+    for name in ("valid_bits", "test_bits"):
         bits = np.array([alone["metrics"][name], other["metrics"][name]])
         assert both["metrics"][f"{name}_by_seed"] == pytest.approx(bits, rel=1e-5)  # float32, 30 updates
         assert both["metrics"][name] == pytest.approx(bits.mean(), rel=1e-5)
         assert both["metrics"][f"{name}_std"] == pytest.approx(abs(bits[0] - bits[1]) / 2**0.5, rel=1e-2)
     assert re.search(
-        r"^text: held-out text \d\.\d{3} \(standard deviation \d\.\d{3}\) .* over 2 seeds,", runs["both"][1], re.M
+        r"^text: \d\.\d{3} \(standard deviation \d\.\d{3}\) bits a character over 2 seeds", runs["both"][1], re.M
     )
 
 
@@ -140,23 +143,22 @@ def test_a_member_speaks_as_its_seed_alone(runs, capsys):
 
 def test_progress_is_plain_lines_when_it_is_not_a_terminal(runs):
     _, printed = runs["one"]
-    assert re.search(r"^text step 30/30 +[\d.]+ bits/char +[\d,]+ chars/s +0 s left$", printed, re.MULTILINE)
+    words = r"[\d.]+ bits a character +valid_bits [\d.]+ +[\d,]+ characters/s +0 s left"
+    assert re.search(rf"^text step 30/30 +{words}$", printed, re.MULTILINE)
     assert "\x1b" not in printed
 
 
-def test_sample_speaks_from_the_checkpoint(runs, capsys):
+def test_sample_speaks_from_the_best_weights(runs, capsys):
     directory, _ = runs["one"]
     main(["sample", str(directory), "--prompt", "It", "--length", "9", "--temperature", "0"])
     said = capsys.readouterr().out
-    config = Text(**json.loads((directory / "run.json").read_text())["config"])
-    vocabulary = json.loads((directory / "vocabulary.json").read_text())
     with jax.enable_x64(False):  # as the run had it
-        layer = text.network(config, len(vocabulary))
-        params = restore(directory, "params", jax.eval_shape(layer.init, jax.random.key(0)))
-    assert record.digest(params) == json.loads((directory / "run.json").read_text())["params_sha256"]
+        _, _, problem, params, run = load_run(directory)
+    assert record.digest(params) == run["best"]["params_sha256"]
+    vocabulary = problem.assets["vocabulary"]
     for k in range(9):
         prompt = text.encode(said[: 2 + k], vocabulary)
-        _, logits = layer.apply(params, layer.carry((), params), prompt)
+        _, logits = problem.layer.apply(params, problem.layer.carry((), params), prompt)
         assert said[2 + k] == vocabulary[int(logits[-1].argmax())]
 
 
@@ -203,7 +205,10 @@ BAD_FILES = {
     "cut short": ("né".encode()[:-1], "is not UTF-8 text: byte 1 is 0xc3 (unexpected end of data)"),
     "not text after a mark": (b"\xef\xbb\xbfabc\xff", "is not UTF-8 text: byte 6 is 0xff (invalid start byte)"),
     "empty": (b"", "is empty (0 bytes), wanted UTF-8 text"),
-    "too short": (b"abc", "has 3 characters and held_out is 0.05, wanted at least 1 held out; raise --held-out"),
+    "too short": (
+        b"abc",
+        "has 3 characters, valid is 0.05 and test 0.05, wanted at least 1 character in each; raise --valid and --test",
+    ),
     "still too short": (b"abc" * 30, "has 90 characters, wanted 1025 to train on (batch 16 x length 64 + 1); lower"),
 }
 
@@ -278,7 +283,8 @@ def test_a_loss_that_is_not_a_number_ends_the_run(tmp_path, book):
     process = start("train", "text", "--data", str(book), "--out", str(out), *TINY, *options)
     _, said = process.communicate()
     assert process.returncode == 3
-    assert re.fullmatch(r"jaxrnn: text: the loss is (nan|inf) at step \d+; lower --rate or --clip\n", said)
+    what = "the (loss|gradient of .*|updated .*) is not finite"
+    assert re.fullmatch(rf"jaxrnn: text: step \d+: {what}; .* keeps step \d+; lower --rate or --clip\n", said)
     assert json.loads((out / "run.json").read_text())["status"] == "failed"
 
 
@@ -288,7 +294,7 @@ def test_a_loss_that_is_not_a_number_ends_the_run(tmp_path, book):
 def test_the_record_says_running_until_it_knows_better(error, status, tmp_path):
     def ends():
         with record.recorded(tmp_path / "run", "text", Text()) as (directory, _):
-            assert record.read(directory)["status"] == "running"
+            assert read_run(directory)["status"] == "running"
             if error:
                 raise error
 
@@ -297,7 +303,7 @@ def test_the_record_says_running_until_it_knows_better(error, status, tmp_path):
             ends()
     else:
         ends()
-    assert record.read(tmp_path / "run")["status"] == status
+    assert read_run(tmp_path / "run")["status"] == status
 
 
 def test_the_digest_sees_every_byte_name_and_shape():
@@ -322,18 +328,18 @@ def test_a_stop_request_saves_the_step_and_says_so(tmp_path, book):
     assert [p.name for p in (out / "checkpoints").iterdir()] == [str(step)]
 
 
-def test_updates_hand_the_carry_on_until_the_text_starts_anew_and_lower_the_loss():
-    config = Text(units=6, embedding=3, steps=100, rate=0.1, batch=2, length=4)
-    losses = []
+def test_updates_hand_the_carry_on_until_the_text_starts_anew_and_lower_the_loss(tmp_path):
+    path, losses = tmp_path / "text", []
+    path.write_text("abcde" * 7)
+    config = Text(data=path, units=6, embedding=3, steps=100, rate=0.1, batch=2, length=4, valid=0.03, test=0.03)
     with jax.numpy_dtype_promotion("standard"), jax.enable_x64(False):
-        layer, optimizer, mesh = text.network(config, 5), train.make_optimizer(config), make_mesh(config)
-        problem = text.make_problem(config, layer, np.arange(33, dtype=np.int32) % 5, lambda params: 0.0)
-        state = train.start(problem, optimizer, mesh, 0)
-        update, apply = train.make_update(problem, optimizer, mesh, 0), jax.jit(layer.apply)
+        problem, mesh = text.make(config), make_mesh(config)
+        layer, state = problem.layer, place(mesh, train.start(problem, config).state, train.SPECS)
+        update, apply = train.make_update(problem, make_optimizer(config), mesh, 0), jax.jit(layer.apply)
         for step in range(1, 32):
             before = layer.carry((2,), state.params) if step in (1, 5) else state.carry  # an epoch is four windows
             wanted, _ = apply(state.params, before, problem.batch(0, step - 1).xs) if step <= 5 else (None, None)
-            state, loss, _ = update(state, *train.inputs(problem, mesh, 0, step, False))
+            state, loss, _, _ = update(state, *train.inputs(problem, mesh, 0, step, False))
             losses.append(float(loss))
             if wanted is not None:
                 for a, b in zip(jax.tree.leaves(state.carry), jax.tree.leaves(wanted), strict=True):
@@ -343,7 +349,7 @@ def test_updates_hand_the_carry_on_until_the_text_starts_anew_and_lower_the_loss
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_clipping_bounds_the_gradient_before_the_optimizer_sees_it(optimizer):
-    rule = train.make_optimizer(Text(optimizer=optimizer, rate=1.0, steps=1, clip=0.5))
+    rule = make_optimizer(Text(optimizer=optimizer, rate=1.0, steps=1, clip=0.5))
     with jax.numpy_dtype_promotion("standard"):
         updates, _ = rule.update({"w": jnp.full(4, 100.0)}, rule.init({"w": jnp.zeros(4)}))
     norm = float(optax.tree.norm(updates))
@@ -393,10 +399,10 @@ def test_every_cell_makes_the_networks_of_the_tasks(cell):
 
 
 def test_anchors_of_a_text_whose_entropy_is_known():
-    anchors = text.anchors(text.Data("ab" * 499, "ab" * 10, "ab"))
-    assert anchors["unigram_bits"] == pytest.approx(1)
-    assert anchors["gzip_alone_bits"] == 8 * len(gzip.compress(b"ab" * 10, 9)) / 20
-    assert anchors["gzip_alone_bits"] > anchors["gzip_after_training_text_bits"]
+    anchors = text.anchors(text.Data("ab" * 499, "ab" * 10, "ab" * 5), "valid", "ab")
+    assert anchors["unigram entropy"] == pytest.approx(1)
+    assert anchors["gzip -9 alone"] == 8 * len(gzip.compress(b"ab" * 10, 9)) / 20
+    assert anchors["gzip -9 alone"] > anchors["gzip -9 after the text before"]
 
 
 def test_an_empty_prompt_opens_with_a_line_break_or_what_there_is():

@@ -2,11 +2,12 @@
 
 import dataclasses
 import functools
-import json
 import re
 import signal
 import socket
+import tempfile
 import time
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -19,14 +20,16 @@ from transformations import assert_reduces_outside_loops
 from jaxrnn.runner import record, train
 from jaxrnn.runner.checkpoint import restore
 from jaxrnn.runner.config import Text
+from jaxrnn.runner.config.reading import from_options, read_run
 from jaxrnn.runner.devices import AXIS, make_mesh, on_host, place
-from jaxrnn.runner.seeds import member
+from jaxrnn.runner.optimizers import make_optimizer
+from jaxrnn.runner.seeds import for_each, member, seeds_of
 from jaxrnn.runner.tasks import text
 
 pytestmark = pytest.mark.xdist_group("runner")
 CONFIG = Text(units=4, embedding=3, batch=4, length=5, steps=20, layers=2)
-SMALL = ["--units", "8", "--embedding", "4", "--length", "8", "--held-out", "0.2"]
-LETTERS = np.random.default_rng(0).integers(7, size=200).astype(np.int32)
+LETTERS = "".join("abcdefg"[k] for k in np.random.default_rng(0).integers(7, size=200))
+SMALL = ["--units", "8", "--embedding", "4", "--length", "8", "--valid", "0.1", "--test", "0.1"]
 
 
 @pytest.fixture
@@ -39,19 +42,26 @@ def book(tmp_path):
 @functools.cache
 def after_steps(devices=1, seeds=0, steps=3, asked=(False, False)):
     """(state, losses, whether to stop, the update's HLO) after some steps; `asked` is by device, at every step."""
-    config = dataclasses.replace(CONFIG, devices=devices)
-    mesh, optimizer = make_mesh(config), train.make_optimizer(config)
-    with jax.numpy_dtype_promotion("standard"):
-        problem = text.make_problem(config, text.network(config, 7), LETTERS, lambda params: 0.0)
-        state, losses, stop = train.start(problem, optimizer, mesh, seeds), [], False
+    which = {"seeds": seeds} if isinstance(seeds, tuple) else {"seed": seeds}
+    config = dataclasses.replace(CONFIG, devices=devices, **which)
+    with tempfile.TemporaryDirectory() as folder, jax.numpy_dtype_promotion("standard"):
+        path = Path(folder) / "text"
+        path.write_text(LETTERS)
+        problem, mesh = text.make(dataclasses.replace(config, data=path)), make_mesh(config)
+        state, losses, stop = place_start(problem, config, mesh), [], False
         signals = place(mesh, np.array(asked[:devices]), P(AXIS))
         *first, _ = train.inputs(problem, mesh, seeds, 1, False)
-        update = train.make_update(problem, optimizer, mesh, seeds).lower(state, *first, signals).compile()
+        update = train.make_update(problem, make_optimizer(config), mesh, seeds)
+        update = update.lower(state, *first, signals).compile()
         for step in range(1, steps + 1):
             *given, _ = train.inputs(problem, mesh, seeds, step, False)
-            state, loss, stop = update(state, *given, signals)
+            state, loss, _, stop = update(state, *given, signals)
             losses.append(np.asarray(loss))
     return on_host(mesh, state), np.stack(losses), np.any(stop), update.as_text() or ""
+
+
+def place_start(problem, config, mesh):
+    return place(mesh, train.start(problem, config).state, for_each(seeds_of(config), train.SPECS))
 
 
 def test_two_devices_train_as_one_does():
@@ -132,18 +142,16 @@ def test_two_processes_are_one_with_two_devices_and_a_signal_to_either_stops_bot
     (step,) = (int(p.name) for p in (out / "checkpoints").iterdir())
     assert f"jaxrnn: text: stopped at step {step}, which is saved in {out}\n" in printed[0][1]
 
-    config = Text(**json.loads((out / "run.json").read_text())["config"] | {"devices": 2, "data": book})
-    data, mesh, optimizer = text.load(config), make_mesh(config), train.make_optimizer(config)
+    config = from_options(Text, read_run(out)["config"] | {"devices": 2}, "run.json")
     with jax.numpy_dtype_promotion("standard"), jax.enable_x64(False):
-        letters, layer = text.encode(data.train, data.vocabulary), text.network(config, len(data.vocabulary))
-        problem = text.make_problem(config, layer, letters, lambda params: 0.0)
-        state = train.start(problem, optimizer, mesh, 1)
-        update = train.make_update(problem, optimizer, mesh, 1)
+        problem, mesh = text.make(config), make_mesh(config)
+        state = place_start(problem, config, mesh)
+        update = train.make_update(problem, make_optimizer(config), mesh, 1)
         for number in range(1, step + 1):
             state, *_ = update(state, *train.inputs(problem, mesh, 1, number, False))
         state = on_host(mesh, state)
         for name, tree in state._asdict().items():
-            assert record.digest(restore(out, name, tree)) == record.digest(tree), name
+            assert record.digest(restore(out, **{name: tree}).trees[name]) == record.digest(tree), name
 
 
 def free_port():

@@ -29,7 +29,7 @@ def look(problem: Problem, best: Best, step: int, params: PyTree, seeds: Seeds) 
     split = problem.splits[0]
     scores = scored(problem, params, split, seeds)
     now = np.asarray(next(iter(scores.values())), np.float64)
-    improved = now < best.score if problem.better == "lower" else now > best.score
+    improved = (now < best.score if problem.better == "lower" else now > best.score) & np.isfinite(now)
 
     def pick(new: np.ndarray, old: np.ndarray) -> np.ndarray:
         return np.where(improved.reshape(improved.shape + (1,) * (np.ndim(new) - improved.ndim)), new, old)

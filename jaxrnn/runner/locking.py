@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,11 +17,22 @@ def locked(directory: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        who = owner.read_text(encoding="utf-8") if owner.exists() else "another process"
-        raise ValueError(f"run: {directory} is being written by {who}; wait, or stop it") from None
+        raise ValueError(f"run: {directory} is being written by {named(owner)}; wait, or stop it") from None
     try:
-        owner.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+        with contextlib.suppress(OSError):  # it only informs
+            owner.unlink(missing_ok=True)  # of one that was killed
+            owner.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
         yield
     finally:
         owner.unlink(missing_ok=True)
         lock.release()
+
+
+def named(owner: Path) -> str:
+    """Who has the lock; it says so just after it took it."""
+    for _ in range(10):
+        with contextlib.suppress(OSError):
+            if who := owner.read_text(encoding="utf-8", errors="replace"):
+                return who
+        time.sleep(0.1)
+    return "another process"

@@ -2,25 +2,67 @@
 
 import contextlib
 import json
-import os
+import math
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from jaxrnn.runner.files import write_whole
+
 
 @contextlib.contextmanager
 def metrics_file(directory: Path) -> Iterator[Callable[..., None]]:
-    """Gives `write(**values)`, which appends a line."""
-    with (directory / "metrics.jsonl").open("a", buffering=1, encoding="utf-8") as file:
+    """Gives `write(**values)`, which appends a line.
+
+    A disk that takes no more does not end the training: the lines wait, are tried again with each new one, and only
+    at the end is it an OSError if some never got there.
+    """
+    path = directory / "metrics.jsonl"
+    waiting, problem = b"", None
+
+    with path.open("ab", buffering=0) as file:
+
+        def flush() -> None:
+            nonlocal waiting, problem
+            try:
+                while waiting:
+                    waiting = waiting[file.write(waiting) or 0 :]
+                problem = None
+            except OSError as error:
+                if problem is None:
+                    print(f"jaxrnn: {path} takes no more lines for now: {error.strerror}", file=sys.stderr)
+                problem = error
 
         def write(**values: Any) -> None:
-            file.write(json.dumps(values, allow_nan=False) + "\n")
+            nonlocal waiting
+            waiting += json.dumps(as_json(values), allow_nan=False).encode() + b"\n"
+            flush()
 
         yield write
+        flush()
+    if problem is not None:
+        raise OSError(f"{path} cannot be written: {problem.strerror}; it lacks {waiting.count(10)} lines")
+
+
+def as_json(value: Any) -> Any:
+    """The same with null for the numbers that JSON does not have."""
+    if isinstance(value, dict):
+        return {name: as_json(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_json(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_metrics(directory: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (directory / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    """Every line that is whole: the last one of a run that is alive, or was killed, may not be."""
+    path, lines = directory / "metrics.jsonl", []
+    if not path.exists():
+        return lines
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        with contextlib.suppress(ValueError):
+            lines.append(json.loads(line))
+    return lines
 
 
 def keep_until(directory: Path, step: int) -> float:
@@ -29,11 +71,9 @@ def keep_until(directory: Path, step: int) -> float:
     if not path.exists():
         return 0.0
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):  # no line of ours
             values = json.loads(line)
             if values["step"] <= step:
-                kept.append((line, values["seconds"]))
-    part = path.with_suffix(".part")
-    part.write_text("".join(line + "\n" for line, _ in kept), encoding="utf-8")
-    os.replace(part, path)
+                kept.append((line, float(values["seconds"])))
+    write_whole(path, "".join(line + "\n" for line, _ in kept))
     return kept[-1][1] if kept else 0.0

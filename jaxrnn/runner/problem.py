@@ -40,6 +40,8 @@ class Problem(NamedTuple):
     sha256: str | None = None  # of the data
     finish: Callable[[PyTree, Path, Console], None] | None = None  # (params, directory, console): pictures, samples
     predict: Callable[[PyTree, Path], Columns] | None = None  # (params, the user's file) -> columns of a table
+    evaluate_file: Callable[[PyTree, Path], tuple[dict[str, float], dict[str, float]]] | None = None
+    # (params, the user's file) -> what evaluate and anchors give, of all of it; None: of its splits
 
 
 def sha256(*parts: bytes) -> str:

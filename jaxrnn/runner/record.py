@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping
@@ -19,8 +20,10 @@ import numpy as np
 
 from jaxrnn.runner.config import Config
 from jaxrnn.runner.config.reading import as_options, read_run
+from jaxrnn.runner.files import reason, write_whole
 from jaxrnn.runner.locking import locked
-from jaxrnn.runner.stopping import Stopped
+from jaxrnn.runner.metrics import as_json
+from jaxrnn.runner.stopping import Stopped, on_abandoning
 
 PACKAGES = ("jaxrnn", "jax", "jaxlib", "optax", "orbax-checkpoint", "numpy")
 
@@ -38,8 +41,8 @@ def create(out: Path | None, task: str) -> Path:
             time.sleep(1)
             return create(out, task)
         raise ValueError(f"out: {directory} is there already, wanted a new directory; choose another --out") from None
-    except OSError as error:
-        raise ValueError(f"out: {directory} cannot be made: {error.strerror}") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in its name
+        raise ValueError(f"out: {str(directory)[:80]!r} cannot be made: {reason(error)}") from None
     return directory
 
 
@@ -64,7 +67,17 @@ def recorded(
     }
     # only now, with the record at hand: no directory is left without one
     directory = create(out, task) if resume is None else cast(Path, out)
-    with locked(directory):
+    if resume:
+        directory.mkdir(parents=True, exist_ok=True)  # the scratch directory of a process that is not the first
+    lock = threading.Lock()  # the main thread against the one that ends the process over its head
+
+    def end(status: str, **why: str) -> None:
+        with lock:
+            now = {"status": status, "seconds": round(time.perf_counter() - began, 3), **why}
+            write(directory, record | now)
+            record.update(now)
+
+    with locked(directory), on_abandoning(lambda number: end("interrupted" if number else "failed")):
         if resume:
             before = read_run(resume)
             earlier = [*before.get("earlier", []), {key: before.get(key) for key in (*now, "status", "seconds")}]
@@ -72,16 +85,14 @@ def recorded(
         write(directory, record)
         try:
             yield directory, record
-            record["status"] = "completed"
-        except (KeyboardInterrupt, Stopped):
-            record["status"] = "interrupted"
+        except BaseException as error:
+            stopped = isinstance(error, KeyboardInterrupt | Stopped)
+            try:
+                end("interrupted") if stopped else end("failed", error=traceback.format_exc())
+            except OSError as unwritten:  # what the user has to know is why the run ended
+                print(f"jaxrnn: {unwritten}", file=sys.stderr)
             raise
-        except BaseException:
-            record |= {"status": "failed", "error": traceback.format_exc()}
-            raise
-        finally:
-            record["seconds"] = round(time.perf_counter() - began, 3)
-            write(directory, record)
+        end("completed")
 
 
 def digest(params: Any) -> str:
@@ -100,10 +111,8 @@ def provenance() -> dict[str, Any]:
 
 
 def write(directory: Path, record: dict[str, Any]) -> None:
-    """Whole or not at all: a reader never meets half a file."""
-    part = directory / "run.json.part"
-    part.write_text(json.dumps(record, indent=2, allow_nan=False, default=str) + "\n", encoding="utf-8")
-    os.replace(part, directory / "run.json")
+    """run.json, with null for a number that is not finite."""
+    write_whole(directory / "run.json", json.dumps(as_json(record), indent=2, allow_nan=False, default=str) + "\n")
 
 
 def _versions() -> dict[str, str]:

@@ -1,49 +1,100 @@
 """What a run leaves for its reader: report.md and a picture of the learning curve."""
 
-import math
+import statistics
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from jaxrnn.runner import plots
+from jaxrnn.runner import plots, showing
 from jaxrnn.runner.config import Trained
 from jaxrnn.runner.metrics import read_metrics
+from jaxrnn.runner.numbers import duration, number
 from jaxrnn.runner.problem import Problem
+from jaxrnn.runner.summaries import curve
+
+LONGEST_SAMPLE = 1500  # characters
+
+
+def show_scores(problem: Problem, run: Mapping[str, Any], console: Console) -> None:
+    """The numbers on the screen."""
+    for what, words in score_rows(problem, run):
+        console.out(f"  {what:<45}{words}", highlight=False)
 
 
 def write_report(
-    name: str, problem: Problem, config: Trained, directory: Path, run: Mapping[str, Any], console: Console
+    name: str, problem: Problem, config: Trained, directory: Path, run: Mapping[str, Any], seconds: float
 ) -> None:
-    """The numbers on the screen and, with everything they depend on, in a file to read and send."""
-    rows = score_rows(problem, run)
-    for what, number in rows:
-        console.out(f"  {what:<45}{number}", highlight=False)
+    """The numbers and the pictures, with everything they depend on, in a file to read and send.
+
+    seconds     of training, in all processes that worked on the run one after the other
+    """
     draw(problem, directory, run)
-    table = "\n".join(f"| {what} | {number} |" for what, number in rows)
+    scores = "\n".join(f"| {what} | {words} |" for what, words in score_rows(problem, run))
+    options = showing.markdown([{"option": key, "value": value} for key, value in run["config"].items()])
+    parts = [
+        f"# {name}: {directory.resolve().name}",
+        about(name, problem, config, run, seconds),
+        f"| | {problem.unit or problem.name} |\n| --- | --- |\n{scores}",
+        seeds_table(problem, config, run),
+        "![The learning curve](learning_curve.png)",
+        *left_by_task(directory),
+        f"## All options\n\n{options}",
+        f"## Where it comes from\n\n{provenance(run)}",
+    ]
+    (directory / "report.md").write_text("\n\n".join(filter(None, parts)) + "\n", encoding="utf-8")
+
+
+def about(name: str, problem: Problem, config: Trained, run: Mapping[str, Any], seconds: float) -> str:
+    """What was trained, on what, how long, and what by the numbers are."""
+    what = " ".join((type(config).__doc__ or name).partition("\n\n")[0].split())
+    data = run["config"].get("data") or "the task's own data"
+    took, best = run["step"], run["best"]["step"]
+    seeds = f", seeds {showing.written(config.seeds)} together" if config.seeds else f", seed {config.seed}"
+    speed = f", {number(run['throughput'])} {problem.item} a second" if "throughput" in run else ""
+    return (
+        f"{what}\n\nTrained on {data}: {run['parameters']:,} parameters, {took:,} steps of {config.steps:,}{seeds}, "
+        f"in {duration(seconds)}{speed}. The numbers are those of the best weights by the {problem.splits[0]} part "
+        f"(step {showing.written(best)}); {problem.better} is better."
+    )
+
+
+def seeds_table(problem: Problem, config: Trained, run: Mapping[str, Any]) -> str:
+    """A row a seed, where there are several."""
+    if not config.seeds:
+        return ""
+    by_seed = {key.removesuffix("_by_seed"): v for key, v in run["metrics"].items() if key.endswith("_by_seed")}
+    rows = [
+        {"seed": seed, **{key.replace("_", " "): values[k] for key, values in by_seed.items()}}
+        | {"best step": run["best"]["step"][k]}
+        for k, seed in enumerate(config.seeds)
+    ]
+    return showing.markdown(rows)
+
+
+def left_by_task(directory: Path) -> list[str]:
+    """The pictures and samples that the task itself left in the run's directory."""
+    pictures = [p for p in sorted(directory.glob("*.png")) if p.name != "learning_curve.png"]
+    shown = [f"![{p.stem.replace('_', ' ')}]({p.name})" for p in pictures]
+    for sample in sorted(directory.glob("*.txt")):
+        words = sample.read_text(encoding="utf-8")
+        more = f"\n\nThe rest is in [{sample.name}]({sample.name})." if len(words) > LONGEST_SAMPLE else ""
+        indented = "\n".join(f"    {line}" for line in words[:LONGEST_SAMPLE].splitlines())
+        shown.append(f"## {sample.stem.replace('_', ' ').capitalize()}\n\n{indented}{more}")
+    return shown
+
+
+def provenance(run: Mapping[str, Any]) -> str:
     device, git = run["device"], run["git"] or {"commit": "unknown", "changed": False}
-    options = "\n".join(f"| {key} | {value} |" for key, value in run["config"].items() if value is not None)
     versions = ", ".join(f"{key} {value}" for key, value in run["versions"].items())
-    text = f"""# {name}: {directory.name}
-
-| | {problem.unit} |
-| --- | --- |
-{table}
-
-Best weights: step {run["best"]["step"]} of {config.steps}, by the {problem.splits[0]} part.
-
-![The learning curve](learning_curve.png)
-
-Command: `{" ".join(run["command"])}`
-
-Commit {git["commit"]}{" and changes" if git["changed"] else ""}; {versions}; {device["kind"]}, {device["cpus"]} CPUs.
-
-| option | value |
-| --- | --- |
-{options}
-"""
-    (directory / "report.md").write_text(text, encoding="utf-8")
+    digest = f"\n\nsha256 of the data: `{run['data_sha256']}`" if run.get("data_sha256") else ""
+    return (
+        f"`{' '.join(run['command'])}`\n\nCommit {git['commit']}{' and changes' if git['changed'] else ''}; "
+        f"{versions}; "
+        f"{device['count']} of {device['platform']} ({device['kind']}), {device['cpus']} CPUs; begun {run['started']}."
+        f"{digest}\n\nsha256 of the best weights: `{run['best']['params_sha256']}`"
+    )
 
 
 def score_rows(problem: Problem, run: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -52,32 +103,33 @@ def score_rows(problem: Problem, run: Mapping[str, Any]) -> list[tuple[str, str]
     for split in problem.splits:
         own = [k for k in run["metrics"] if k.startswith(f"{split}_") and not k.endswith(("_std", "_by_seed"))]
         rows += [(key.replace("_", " "), measured(run["metrics"], key)) for key in own]
-        rows += [(f"{split}: {words}", f"{value:.3f}") for words, value in run["anchors"][split].items()]
+        rows += [(f"{split}: {words}", number(value)) for words, value in run["anchors"][split].items()]
     return rows
 
 
 def measured(metrics: Mapping[str, Any], name: str) -> str:
     """A number; of several seeds the mean, and the standard deviation in brackets."""
     spread = f"{name}_std"
-    return f"{metrics[name]:.3f}" + (f" (standard deviation {metrics[spread]:.3f})" if spread in metrics else "")
+    return number(metrics[name]) + (f" (standard deviation {number(metrics[spread])})" if spread in metrics else "")
+
+
+def throughput(problem: Problem, directory: Path) -> float | None:
+    """Items a second in the median step."""
+    speeds = [v for line in read_metrics(directory) if (v := line.get(f"{problem.item}_per_second"))]
+    return statistics.median(speeds) if speeds else None
 
 
 def draw(problem: Problem, directory: Path, run: Mapping[str, Any]) -> None:
-    """The loss, and the watched split's number beside its anchors."""
-    lines, split = read_metrics(directory), problem.splits[0]
-    if not lines:
-        return
-    watched = next(k for k in run["metrics"] if k.startswith(f"{split}_"))
-    looks = [line for line in lines if line.get(watched) is not None]
-    width = math.ceil(len(lines) / 100)
-    means = [lines[i : i + width] for i in range(0, len(lines), width)]
-    label = f"training, mean of {width} steps" if width > 1 else "training"
-    curves = {
-        label: (
-            [chunk[-1]["step"] for chunk in means],
-            [sum(line[problem.name] for line in chunk) / len(chunk) for chunk in means],
-        ),
-        watched.replace("_", " "): ([line["step"] for line in looks], [line[watched] for line in looks]),
-    }
-    y_label = f"{problem.name} [{problem.unit}]" if problem.unit else problem.name
-    plots.curves(directory / "learning_curve.png", directory.name, "step", y_label, curves, run["anchors"][split])
+    """The loss, and the watched split's number beside its anchors: in one panel where they are the same measure."""
+    split = problem.splits[0]
+    watched = next(iter(run["metrics"]))
+    loss, looks = curve(directory, problem.name), curve(directory, watched, 10_000)
+    unit = f" [{problem.unit}]" if problem.unit else ""
+    training, judged = {"training": loss}, {watched.replace("_", " "): looks}
+    levels = run["anchors"][split]
+    if watched == f"{split}_{problem.name}":
+        parts = [plots.Panel(f"{problem.name}{unit}", training | judged, levels)]
+    else:
+        name = watched.removeprefix(f"{split}_").replace("_", " ")
+        parts = [plots.Panel(f"training {problem.name}", training), plots.Panel(f"{name}{unit}", judged, levels)]
+    plots.panels(directory / "learning_curve.png", directory.resolve().name, "step", parts)

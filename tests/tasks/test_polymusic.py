@@ -1,6 +1,7 @@
 """Piano rolls: what is read, how it is laid out, and how a model of them is judged."""
 
 import functools
+import itertools
 import math
 
 import jax
@@ -62,7 +63,7 @@ WRONG = {
 def test_another_file_is_refused_in_one_line(case, tmp_path):
     value, said = WRONG[case]
     path = written(tmp_path / "music.mat", **{case if case in FOLDS.values() else "traindata": value})
-    with pytest.raises(ValueError, match="^data: ") as raised:
+    with pytest.raises(ValueError, match=r"^data: ") as raised:
         polymusic.load(path)
     assert str(raised.value).startswith(f"data: {path}")
     assert said in str(raised.value)
@@ -72,7 +73,7 @@ def test_another_file_is_refused_in_one_line(case, tmp_path):
 @pytest.mark.parametrize("content", [b"", b"{}", b"MATLAB 5.0 MAT-file" + bytes(200)])
 def test_bytes_that_are_no_mat_file_are_refused_in_one_line(content, tmp_path):
     (tmp_path / "music.mat").write_bytes(content)
-    with pytest.raises(ValueError, match="^data: ") as raised:
+    with pytest.raises(ValueError, match=r"^data: ") as raised:
         polymusic.load(tmp_path / "music.mat")
     assert "\n" not in str(raised.value)
 
@@ -134,7 +135,7 @@ def plain_nll(part, params):
     ((cell, _), out), terms = params, []
     for roll in parts_of(part):
         h = np.zeros(3)
-        for x, y in zip(roll[:-1], roll[1:], strict=True):
+        for x, y in itertools.pairwise(roll):
             h = np.tanh(x @ np.asarray(cell.w_x) + h @ np.asarray(cell.w_h) + np.asarray(cell.b))
             p = 1 / (1 + np.exp(-(h @ np.asarray(out.w) + np.asarray(out.b))))
             terms.append(sum(-math.log(p[k]) if y[k] else -math.log(1 - p[k]) for k in range(88)))
@@ -168,12 +169,12 @@ def test_anchors_are_those_of_plain_counting():
     assert own == pytest.approx(-np.mean(np.sum(steps * np.log(share) + (1 - steps) * np.log(1 - share), 1)))
     ways = np.ones((88, 2, 2))
     for roll in parts_of(part):
-        for x, y in zip(roll[:-1], roll[1:], strict=True):
+        for x, y in itertools.pairwise(roll):
             ways[np.arange(88), x, y] += 1
     terms = [
         -np.log(ways[np.arange(88), x, y] / ways[np.arange(88), x].sum(-1)).sum()
         for roll in parts_of(part)
-        for x, y in zip(roll[:-1], roll[1:], strict=True)
+        for x, y in itertools.pairwise(roll)
     ]
     assert pair == pytest.approx(np.mean(terms))
 

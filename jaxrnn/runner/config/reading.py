@@ -59,6 +59,30 @@ def as_toml(task: str, config: Config) -> str:
     return "\n".join([f"task = {json.dumps(task)}", *lines, ""])
 
 
+def read_plan(folder: Path) -> dict[str, Any]:
+    """The plan.json of a sweep. Raises ValueError where there is none, or where it is not a sweep's."""
+    path = folder / "plan.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"resume: {folder} is not a sweep: plan.json cannot be read ({error})") from None
+    wanted = {"task": str, "config": dict, "trials": list}
+    for name, kind in wanted.items():
+        if not isinstance(found, dict) or not isinstance(found.get(name), kind):
+            raise ValueError(f"resume: {path} is not a sweep's: it has no {name}")
+    if not found["trials"] or not all(map(_is_trial, found["trials"])):
+        raise ValueError(f"resume: {path} is not a sweep's: a trial has no folder or no options")
+    return found
+
+
+def _is_trial(trial: Any) -> bool:
+    """Its folder is one name, so that a plan from elsewhere leads nowhere else."""
+    if not isinstance(trial, dict) or not isinstance(trial.get("options"), dict):
+        return False
+    folder = trial.get("folder")
+    return isinstance(folder, str) and Path(folder).name == folder
+
+
 def read_run(directory: Path) -> dict[str, Any]:
     """The run.json of a run. Raises ValueError where there is none, or where it is not a run's."""
     path = directory / "run.json"
@@ -70,4 +94,6 @@ def read_run(directory: Path) -> dict[str, Any]:
     for name, kind in wanted.items():
         if not isinstance(found, dict) or not isinstance(found.get(name), kind):
             raise ValueError(f"run: {path} is not a run's: it has no {name}")
+    if not isinstance(found.get("assets"), dict | None) or not isinstance(found.get("earlier"), list | None):
+        raise ValueError(f"run: {path} is not a run's: its assets or earlier are of another type")
     return found

@@ -26,6 +26,7 @@ from jaxrnn.runner.config import Sample, Text
 from jaxrnn.runner.devices import AXIS
 from jaxrnn.runner.networks import policy_of, recurrent
 from jaxrnn.runner.problem import Problem, sha256
+from jaxrnn.runner.tasks.next_symbol import predicted
 
 LONGEST_HELD_OUT = 100_000
 PIECE = 4096  # characters an evaluation reads at a time, so that its memory does not grow with the text
@@ -58,6 +59,13 @@ def make(config: Text, assets: Mapping[str, Any] | None = None) -> Problem:
         carry = jax.tree.map(lambda new, old: jnp.where(batch.restart, new, old), fresh, carry)
         return bits_per_character(layer, params, carry, batch.xs, batch.ys, key)
 
+    def own(path: Path) -> np.ndarray:
+        return encode(read_text(path), vocabulary, str(path))
+
+    def evaluate_file(params: PyTree, path: Path) -> tuple[dict[str, float], dict[str, float]]:
+        levels = simple_means(data.train, "".join(data), read_text(path), vocabulary)
+        return {"bits": bits(params, np.concatenate([opening(vocabulary), own(path)]))}, levels
+
     return Problem(
         layer=layer,
         batch=lambda seed, step: window(config, train, seed, step),
@@ -74,12 +82,14 @@ def make(config: Text, assets: Mapping[str, Any] | None = None) -> Problem:
         assets={"vocabulary": vocabulary},
         sha256=sha256("".join(data).encode()),
         finish=lambda params, directory, console: write_sample(layer, params, vocabulary, config, directory, console),
+        predict=lambda params, path: predicted(layer, params, opening(vocabulary), own(path), vocabulary),
+        evaluate_file=evaluate_file,
     )
 
 
 def load(config: Text) -> Data:
     """Read the text and cut its end off. Raises ValueError where too little is left to train on."""
-    text = manual() if config.data is None else read(config.data)
+    text = manual() if config.data is None else read_text(config.data)
     n_test, n_valid = (min(int(len(text) * share), LONGEST_HELD_OUT) for share in (config.test, config.valid))
     cut = len(text) - n_test - n_valid
     data = Data(text[: max(cut, 0)], text[max(cut, 0) : len(text) - n_test], text[len(text) - n_test :])
@@ -106,7 +116,7 @@ def manual() -> str:
     return "\n".join(topics[name] for name in sorted(topics))
 
 
-def read(path: Path) -> str:
+def read_text(path: Path) -> str:
     """The text of a UTF-8 file. Raises ValueError naming the file and the first byte that is not UTF-8."""
     try:
         raw = path.read_bytes()
@@ -207,9 +217,14 @@ def decode(places: Array | np.ndarray, vocabulary: str) -> str:
 
 
 def anchors(data: Data, split: str, vocabulary: str) -> dict[str, float]:
-    """Bits a character of a part by simple means: what a model should be read against."""
-    seen, part = collections.Counter(data.train), data._asdict()[split]
+    """What a model should be read against on one of the run's own parts."""
     before = data.train if split == "valid" else data.train + data.valid
+    return simple_means(data.train, before, data._asdict()[split], vocabulary)
+
+
+def simple_means(train: str, before: str, part: str, vocabulary: str) -> dict[str, float]:
+    """Bits a character of `part` by counting the characters of `train`, and by gzip."""
+    seen = collections.Counter(train)
     counts = np.array([seen[c] + 1 for c in vocabulary])  # one more each: none is impossible
     bits = dict(zip(vocabulary, -np.log2(counts / counts.sum()), strict=True))
     n = len(part)

@@ -1,0 +1,145 @@
+"""A run's network as files that need neither the runner nor jaxrnn: StableHLO by jax.export, weights by safetensors.
+
+T and the batch stay symbolic. What was written is read back and run on real data, beside the network itself.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PyTree
+
+from jaxrnn import Layer
+from jaxrnn.interop import load, save
+from jaxrnn.runner import showing
+from jaxrnn.runner.commands.options import Export
+from jaxrnn.runner.console import make_console
+from jaxrnn.runner.loading import Run, load_run
+
+PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+MODEL, WEIGHTS = "model.stablehlo", "weights.safetensors"
+USE = f"""import jax
+from safetensors.numpy import load_file
+
+model = jax.export.deserialize(bytearray(open("{MODEL}", "rb").read()))
+ys = model.call(load_file("{WEIGHTS}"), xs)
+"""
+
+
+class Checked(NamedTuple):
+    """What reading back showed."""
+
+    weights: float  # the largest difference of any weight; 0: bit for bit
+    outputs: float  # of any output on real data, between the file and the network
+    largest: float  # output
+    shape: tuple[int, ...]  # of the xs
+
+
+def run(options: Export) -> None:
+    """Write the folder. Raises ValueError where the task shows no example of its input, or the folder is there."""
+    console = make_console()
+    try:
+        import safetensors  # noqa: F401
+    except ModuleNotFoundError:
+        raise ValueError('export: needs safetensors: pip install "jaxrnn[export]"') from None
+    found = load_run(options.run, options.member, options.weights)
+    if found.problem.example is None:
+        raise ValueError(f"run: {options.run} is a run of {found.name!r}, which shows no example of its input")
+    example = np.asarray(found.problem.example())
+    folder = showing.new_folder(options.output or options.run / "export", "output")
+    began = time.perf_counter()
+    (folder / MODEL).write_bytes(serialized(found.problem.layer, found.params, example))
+    save(folder / WEIGHTS, found.params)
+    checked = read_back(folder, found.problem.layer, found.params, example)
+    about = described(options, found, example, checked)
+    (folder / "about.json").write_text(showing.as_json(about) + "\n", encoding="utf-8")
+    (folder / "README.md").write_text(readme(about), encoding="utf-8")
+    console.out(f"{WEIGHTS}: read back, {told(checked.weights, None)}", highlight=False)
+    console.out(f"{MODEL}: read back and run on xs {list(checked.shape)}, {told(checked.outputs, checked.largest)}")
+    console.out(f"done in {time.perf_counter() - began:.1f} s, README.md in {folder} says how to load both")
+
+
+def function(layer: Layer, params: PyTree) -> Callable[[dict[str, Array], Array], Array]:
+    """(weights by their names in the file, xs [T, B, ...]) -> ys, from the layer's own start."""
+    structure, names = jax.tree.structure(params), list(named(params))
+
+    def apply(weights: dict[str, Array], xs: Array) -> Array:
+        inner = structure.unflatten(weights[name] for name in names)
+        return layer.apply(inner, layer.carry((xs.shape[1],), inner), xs)[1]
+
+    return apply
+
+
+def named(params: PyTree) -> dict[str, Any]:
+    """The arrays under the names that jaxrnn.interop.save gives them."""
+    leaves = jax.tree.leaves_with_path(params)
+    return {jax.tree_util.keystr(path, simple=True, separator=".") or "params": leaf for path, leaf in leaves}
+
+
+def serialized(layer: Layer, params: PyTree, example: np.ndarray) -> bytes:
+    T, B = jax.export.symbolic_shape("T, B")
+    weights = {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for name, leaf in named(params).items()}
+    xs = jax.ShapeDtypeStruct((T, B, *example.shape[1:]), example.dtype)
+    exported = jax.export.export(jax.jit(function(layer, params)), platforms=PLATFORMS)(weights, xs)
+    return bytes(exported.serialize(vjp_order=1))
+
+
+def read_back(folder: Path, layer: Layer, params: PyTree, example: np.ndarray) -> Checked:
+    """The files against what they were made of: two sequences, the second the first backwards."""
+    weights = load(folder / WEIGHTS, like=params)
+    pairs = zip(jax.tree.leaves(weights), jax.tree.leaves(params), strict=True)
+    off = max(difference(a, b) for a, b in pairs)
+    xs = jnp.stack([example, example[::-1]], 1)
+    model = jax.export.deserialize(bytearray((folder / MODEL).read_bytes()))
+    wanted = jax.jit(function(layer, params))(named(weights), xs)
+    return Checked(off, difference(model.call(named(weights), xs), wanted), float(jnp.abs(wanted).max()), xs.shape)
+
+
+def difference(a: Any, b: Any) -> float:
+    """The largest; not a number where only one of the two is."""
+    a, b = np.asarray(a), np.asarray(b)
+    return 0.0 if np.array_equal(a, b, equal_nan=True) else float(np.abs(a.astype(float) - b.astype(float)).max())
+
+
+def told(off: float, largest: float | None) -> str:
+    return "bit for bit the same" if off == 0 else f"largest difference {off:.2g}, largest number {largest:.2g}"
+
+
+def described(options: Export, found: Run, example: np.ndarray, checked: Checked) -> dict[str, Any]:
+    """about.json."""
+    features = example.shape[1:]
+    return {
+        "run": str(options.run),
+        "task": found.name,
+        "weights": options.weights,
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(found.params)),
+        "xs": f"{example.dtype}[{', '.join(map(str, ('T', 'B', *features)))}]",
+        "platforms": PLATFORMS,
+        "jax": jax.__version__,
+        "read back": checked._asdict(),
+        "config": found.record["config"],
+        "assets": dict(found.problem.assets),
+    }
+
+
+def readme(about: dict[str, Any]) -> str:
+    checked = Checked(**about["read back"])
+    return f"""# A network trained on {about["task"]}
+
+`{MODEL}` is the network as StableHLO, `{WEIGHTS}` its {about["parameters"]:,} parameters. With jax, flatbuffers and
+safetensors installed, on {", ".join(about["platforms"])}:
+
+```python
+{USE}```
+
+xs is `{about["xs"]}`: any number of steps T from 1 and of sequences B, time first, and `jax.grad`
+goes through `model.call`. What the run knew of its data beside the weights (a vocabulary, a mean) is under `assets`
+in about.json.
+
+Read back with jax {about["jax"]}: the weights are {told(checked.weights, None)}; the outputs for xs
+{list(checked.shape)} of real data are {told(checked.outputs, checked.largest)} as those of the network itself.
+"""
