@@ -20,7 +20,7 @@ LENGTHS = np.array([9, 2, 31, 5, 4, 17])
 
 def rolls_of(lengths=LENGTHS):
     keys = np.random.default_rng(3).integers(2, size=(sum(lengths), 88), dtype=np.uint8)
-    return Rolls(keys, np.array(lengths))
+    return Rolls(keys, lengths)
 
 
 def parts_of(part):
@@ -117,7 +117,7 @@ def test_a_batch_is_a_function_of_seed_and_step_and_epochs_differ():
 
 
 def test_a_few_short_sequences_fill_no_window_and_are_read_all_the_same():
-    window = polymusic.training_window(Polymusic(batch=4, length=50), rolls_of([3, 2]), 0, 7)
+    window = polymusic.training_window(Polymusic(batch=4, length=50), rolls_of(np.array([3, 2])), 0, 7)
     assert window.real.shape == (50, 4)
     assert window.real.sum() == 3
 
