@@ -49,3 +49,10 @@ def scored(problem: Problem, params: PyTree, split: str, seeds: Seeds) -> dict[s
 def out_of_patience(best: Best, step: int, patience: int) -> bool:
     """No seed has had a better look for so many steps."""
     return bool((step - best.step >= patience).all())
+
+
+def good_enough(problem: Problem, best: Best) -> bool:
+    """Every seed has had the number that the task asks for."""
+    if problem.enough is None:
+        return False
+    return bool((best.score <= problem.enough if problem.better == "lower" else best.score >= problem.enough).all())

@@ -4,6 +4,7 @@ from typing import Protocol
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray, PyTree
 
 from jaxrnn import CELLS, Layer, Policy, bidirectional, dropout, stack, unroll
 from jaxrnn.runner.config import Trained
@@ -31,6 +32,18 @@ def recurrent(config: Recurrent, n_in: int, policy: Policy, both_ways: bool = Fa
         layers += [one, dropout(config.dropout)]
         n = width(one, n)
     return stack(*layers), n
+
+
+def noisy(params: PyTree, key: PRNGKeyArray, deviation: float) -> PyTree:
+    """The params with Gaussian noise on every number (Graves 2011)."""
+    if not deviation:
+        return params
+    leaves, structure = jax.tree.flatten(params)
+    keys = jax.random.split(key, len(leaves))
+    return structure.unflatten(
+        leaf + deviation * jax.random.normal(key, leaf.shape, leaf.dtype)
+        for leaf, key in zip(leaves, keys, strict=True)
+    )
 
 
 def policy_of(config: Trained) -> Policy:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import matplotlib.figure
 import numpy as np
+from jaxtyping import ArrayLike
 from matplotlib.axes import Axes
 
 Curve = tuple[Sequence[float], ...]  # xs, ys and, where there are any, the standard deviations of ys
@@ -81,4 +82,19 @@ def against(path: Path, name: str, truth: np.ndarray, found: np.ndarray) -> None
     axes.set(xlabel=f"true {name}", ylabel="found")
     axes.grid(alpha=0.3)
     axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+def piano_rolls(path: Path, rolls: Mapping[str, ArrayLike]) -> None:
+    """Rolls [steps, 88] one under the other, by the keys that any of them has above 0.05."""
+    arrays = {name: np.asarray(roll, np.float32) for name, roll in rolls.items()}
+    used = np.flatnonzero(np.max([roll.max(0) for roll in arrays.values()], 0) > 0.05)
+    low, high = (used.min(), used.max()) if len(used) else (0, 87)
+    figure = matplotlib.figure.Figure(figsize=(10, 3 * len(rolls)), layout="constrained")
+    rows = figure.subplots(len(rolls), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, (name, roll) in zip(rows, arrays.items(), strict=True):
+        place = {"extent": (0, len(roll), low + 20.5, high + 21.5), "aspect": "auto", "origin": "lower"}
+        axes.imshow(roll[:, low : high + 1].T, cmap="Greys", vmin=0, vmax=1, interpolation="none", **place)
+        axes.set(title=name, ylabel="MIDI note")
+    rows[-1].set(xlabel="step")
     figure.savefig(path, dpi=120)

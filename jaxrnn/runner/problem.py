@@ -27,6 +27,7 @@ class Problem(NamedTuple):
     evaluate: Callable[[PyTree, str], dict[str, float]]  # (params, split) -> numbers; the run is judged by the first
     splits: tuple[str, ...] = ("valid", "test")  # the first is watched while training, the others are scored once
     better: Literal["lower", "higher"] = "lower"  # of the number the run is judged by
+    enough: float | None = None  # of that number: the run ends when every seed has had it
     carry: Callable[[PyTree], PyTree] = lambda params: ()  # params -> what the first loss begins from, axis 0 the batch
     specs: PyTree[P] = P(None, AXIS)  # which axis of the batch's arrays the devices share
     name: str = "loss"  # of the loss, in metrics.jsonl and on the screen
@@ -51,3 +52,11 @@ def sha256(*parts: bytes) -> str:
     for part in parts:
         total.update(len(part).to_bytes(8, "little") + part)
     return total.hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """Of a file's bytes alone: what `sha256sum` prints."""
+    import hashlib
+
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -143,7 +143,7 @@ def conclude(
     if problem.finish:
         problem.finish(first_member(best.params, seeds), directory, console)
     write_report(name, problem, config, directory, run, ended.seconds)
-    judged = f"{problem.splits[-1]}_{problem.name}"
+    judged = next(key for key in metrics if key.startswith(f"{problem.splits[-1]}_"))
     many = f" over {len(seeds)} seeds" if isinstance(seeds, tuple) else ""
     return f"{measured(metrics, judged)} {problem.unit}{many} ({judged})"
 

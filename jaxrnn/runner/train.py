@@ -23,7 +23,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, PyTree
 from rich.console import Console
 
-from jaxrnn.runner.best import Best, first_best, look, out_of_patience
+from jaxrnn.runner.best import Best, first_best, good_enough, look, out_of_patience
 from jaxrnn.runner.checkpoint import checkpoints, save
 from jaxrnn.runner.config import Trained
 from jaxrnn.runner.devices import AXIS, make_mesh, on_host, place
@@ -112,7 +112,7 @@ def fit(task: str, problem: Problem, config: Trained, begun: Begun, directory: P
                             now, speed = line[problem.name], line[f"{problem.item}_per_second"]
                             show(step, f"{problem.name} {number(now)}  {looked}  {speed:,.0f} {problem.item}/s")
                             line = None
-                    done = step >= config.steps or is_out_of_patience(config, best, step)
+                    done = step >= config.steps or is_out_of_patience(config, best, step) or good_enough(problem, best)
                     if done or (step != saved and step % config.checkpoint_every == 0):
                         with held():
                             begun = keep()

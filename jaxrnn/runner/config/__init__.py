@@ -5,8 +5,22 @@ No jax here: `jaxrnn train text --help` should not wait for it.
 
 from jaxrnn.runner.config.article import Article
 from jaxrnn.runner.config.base import Config, How, Seed, Trained
+from jaxrnn.runner.config.hs97 import Hs97
+from jaxrnn.runner.config.polymusic import Polymusic
 from jaxrnn.runner.config.sequences import Sequences
 from jaxrnn.runner.config.series import Series
 from jaxrnn.runner.config.text import Sample, Text
 
-__all__ = ["Article", "Config", "How", "Sample", "Seed", "Sequences", "Series", "Text", "Trained"]
+__all__ = [
+    "Article",
+    "Config",
+    "How",
+    "Hs97",
+    "Polymusic",
+    "Sample",
+    "Seed",
+    "Sequences",
+    "Series",
+    "Text",
+    "Trained",
+]

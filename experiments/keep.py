@@ -1,0 +1,50 @@
+"""Keep a run as a result: python experiments/keep.py RUN polymusic/jsb_gru
+
+Its numbers and all that they depend on go to experiments/results/polymusic/jsb_gru/result.json, its pictures beside it.
+Of a file's path its name is kept; which file it was its sha256 says.
+"""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+KEPT = ("task", "config", "seed", "parameters", "best", "metrics", "anchors", "data_sha256")
+ABOUT = ("seconds", "started", "versions", "device", "git")
+
+
+def result_of(run: dict[str, Any]) -> dict[str, Any]:
+    """What is kept of a run.json. Raises ValueError where the run is not complete."""
+    if run["status"] != "completed":
+        raise ValueError(f"keep: the run is {run['status']}, wanted a completed one")
+    kept = {key: run[key] for key in (*KEPT, *ABOUT)}
+    config = {key: without_folder(value) for key, value in run["config"].items() if key != "out" and value is not None}
+    return {"command": command_of(run["command"]), **kept, "config": config}
+
+
+def command_of(tokens: list[str]) -> str:
+    """As a user would give it: files by their names, no --out."""
+    words = ["jaxrnn", *tokens[1:]]
+    if "--out" in words:
+        at = words.index("--out")
+        del words[at : at + 2]
+    return " ".join(word if word.startswith("experiments/") else without_folder(word) for word in words)
+
+
+def without_folder(value: Any) -> Any:
+    return Path(value).name if isinstance(value, str) and "/" in value else value
+
+
+def keep(run: Path, name: str) -> None:
+    folder = RESULTS / name
+    folder.mkdir(parents=True, exist_ok=True)
+    found = result_of(json.loads((run / "run.json").read_text(encoding="utf-8")))
+    (folder / "result.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    for picture in run.glob("*.png"):
+        shutil.copyfile(picture, folder / picture.name)
+
+
+if __name__ == "__main__":
+    keep(Path(sys.argv[1]), sys.argv[2])

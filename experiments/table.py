@@ -1,0 +1,97 @@
+"""Write experiments/README.md from the results that are kept: python experiments/table.py
+
+table.toml says which results there are, beside which figure of a paper each stands, and what was tried for it; the
+numbers come from results/*/*/result.json alone. A row's `metric` is looked up there; `trials` asks for the share of
+seeds that met the criterion and the presentations that they took.
+"""
+
+import json
+import statistics
+import tomllib
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+HEAD = "| experiment | the paper's figure | ours | time | parameters | command |\n| --- | --- | --- | --- | --- | --- |"
+
+
+def page() -> str:
+    table = tomllib.loads((HERE / "table.toml").read_text(encoding="utf-8"))
+    return "\n\n".join([table["opening"].strip(), *map(section, table["sections"])]) + "\n"
+
+
+def section(of: dict[str, Any]) -> str:
+    rows = [(row, result(row)) for row in of["rows"]]
+    tried = [f"* {row['what']}: {row['tried']}" for row, _ in rows if "tried" in row]
+    pictures = [f"![{row['shows']}](results/{row['result']}/{row['picture']})" for row, _ in rows if "picture" in row]
+    table = "\n".join([HEAD, *(line(row, found) for row, found in rows)])
+    parts = [f"## {of['title']}", of["about"].strip(), table, "\n".join(tried), "\n\n".join(pictures), foot(rows)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def result(row: dict[str, Any]) -> dict[str, Any]:
+    return json.loads((HERE / "results" / row["result"] / "result.json").read_text(encoding="utf-8"))
+
+
+def line(row: dict[str, Any], found: dict[str, Any]) -> str:
+    ours = trials(found) if row.get("trials") else number(found["metrics"], row["metric"])
+    if "reach" in row and not reached(row, found):
+        ours += f" (wanted {row['reach']})"
+    time, parameters = duration(found["seconds"]), f"{found['parameters']:,}"
+    cells = [f"[{row['what']}](results/{row['result']})", row["paper"], ours, time, parameters, f"`{found['command']}`"]
+    return f"| {' | '.join(cells)} |"
+
+
+def number(metrics: dict[str, Any], name: str) -> str:
+    """The mean, and over several seeds the standard deviation."""
+    spread = metrics.get(f"{name}_std")
+    return f"{metrics[name]:.2f}" + ("" if spread is None else f" ± {spread:.2f}")
+
+
+def trials(found: dict[str, Any]) -> str:
+    """How many met the criterion, after how many presentations in the mean, and the share of test sequences wrong."""
+    took, met = presentations(found), solved(found)
+    count = f"{len(took)} of {len(met)} solved"
+    if not took:
+        return count
+    wrong = [share for share, there in zip(found["metrics"]["test_wrong_by_seed"], met, strict=True) if there]
+    mean, spread = statistics.mean(took), statistics.pstdev(took)
+    return f"{count}, {mean:,.0f} ± {spread:,.0f}; {100 * statistics.mean(wrong):.2f} % of test wrong"
+
+
+def solved(found: dict[str, Any]) -> list[bool]:
+    return [missing <= 0 for missing in found["metrics"]["valid_missing_by_seed"]]
+
+
+def presentations(found: dict[str, Any]) -> list[int]:
+    """Of each trial that met the criterion, up to the look at which it did."""
+    steps = zip(found["best"]["step"], solved(found), strict=True)
+    return [step * found["config"]["batch"] for step, met in steps if met]
+
+
+def reached(row: dict[str, Any], found: dict[str, Any]) -> bool:
+    """`reach` is a bound on the metric, such as "<= 8.6", or on the share of trials, such as ">= 95 %"."""
+    sign, bound = row["reach"].split()[:2]
+    ours = 100 * statistics.mean(solved(found)) if row.get("trials") else found["metrics"][row["metric"]]
+    return round(ours, 2) <= float(bound) if sign == "<=" else round(ours, 2) >= float(bound)
+
+
+def duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def foot(rows: list[tuple[dict[str, Any], dict[str, Any]]]) -> str:
+    """Where and with what the rows were computed: one sentence for all that have it in common."""
+    places: dict[tuple[str, str], list[str]] = {}
+    for row, found in rows:
+        device, versions = found["device"], found["versions"]
+        where = f"{device['kind']}, {device['cpus']} CPUs, Python {versions['python']}, jax {versions['jax']}"
+        places.setdefault((where, found["git"]["commit"][:8]), []).append(row["what"])
+    if len(places) == 1:
+        (where, commit), _ = places.popitem()
+        return f"Computed on {where}, at commit {commit}."
+    return "\n".join(f"* {', '.join(what)}: {where}, commit {commit}." for (where, commit), what in places.items())
+
+
+if __name__ == "__main__":
+    (HERE / "README.md").write_text(page(), encoding="utf-8")

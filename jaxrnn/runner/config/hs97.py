@@ -1,0 +1,38 @@
+"""What the experiments of 1997 can be told."""
+
+import dataclasses
+from typing import Annotated, ClassVar, Literal
+
+from cyclopts import Parameter
+from cyclopts.types import PositiveInt
+from cyclopts.validators import Number
+
+from jaxrnn.runner.config.base import Trained
+
+Problem97 = Literal["reber", "lag", "adding", "multiplication", "order2", "order3"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Hs97(Trained):
+    """The long time lags of Hochreiter & Schmidhuber 1997: each seed a trial, which ends where it meets the criterion.
+
+    Parameters
+    ----------
+    problem
+        Embedded Reber strings (1), noisy lag (2c), adding (4), multiplication (5), order of 2 or 3 symbols (6a, 6b).
+    cell
+        lstm97, in the paper's blocks and with its biases, or another name of jaxrnn.CELLS, as wide.
+    lag
+        T of adding and multiplication, q and p of the noisy lag [100, and 50 for the noisy lag].
+    """
+
+    SMOKE: ClassVar = {"batch": 4, "steps": 4, "evaluate_every": 2}
+
+    problem: Problem97 = "adding"
+    cell: str = "lstm97"
+    lag: Annotated[int, Parameter(validator=Number(gte=20))] | None = None
+    steps: PositiveInt = 10_000
+    rate: float = 1e-2
+    schedule: Literal["cosine", "linear", "exponential", "constant"] = "constant"
+    evaluate_every: PositiveInt = 100
+    checkpoint_every: PositiveInt = 1000
