@@ -266,3 +266,22 @@ def draw(layer: Layer, params: PyTree, part: Rolls, directory: Path, console: Co
     path = directory / "piano_roll.png"
     plots.piano_rolls(path, {"what sounds": roll[1:], "predicted from all steps before": jax.nn.sigmoid(logits)})
     console.out(f"\nThe first piece of the test part, and what was predicted: {path}", highlight=False)
+
+
+def stand_in(folder: Path) -> dict[str, Any]:
+    """A made-up file of the same format: scales up and down, of several lengths."""
+    from scipy.io import savemat
+
+    def scale(length: int, low: int) -> UInt8[np.ndarray, "length 88"]:
+        steps = np.arange(length)
+        return np.eye(KEYS, dtype=np.uint8)[low + np.abs(steps % 14 - 7)]
+
+    def cells(lengths: Sequence[int]) -> np.ndarray:
+        array = np.empty((1, len(lengths)), object)
+        array[0, :] = [scale(length, 30 + k) for k, length in enumerate(lengths)]
+        return array
+
+    path = folder / "rolls.mat"
+    parts = {"train": (40, 9, 25, 31), "valid": (20, 12), "test": (18, 14)}
+    savemat(path, {FOLDS[part]: cells(lengths) for part, lengths in parts.items()})
+    return {"data": path}
