@@ -1,5 +1,6 @@
 """kill -9 at any moment costs no more than the steps since the last checkpoint: a resumed run is the unbroken one."""
 
+import os
 import random
 import shutil
 import subprocess
@@ -38,12 +39,11 @@ def test_a_run_killed_again_and_again_is_bit_for_bit_the_unbroken_one(chain, sta
 def test_a_process_killed_while_it_imports_and_compiles(whole, tmp_path):
     """The forked children above have imported everything already; this one begins as the user's does."""
     run, draws = tmp_path / "run", random.Random(0)
-    main = "import reliability.child as child; child.jaxrnn.cli.main()"
+    main = [sys.executable, "-c", "import reliability.child as child; child.jaxrnn.cli.main()"]
+    how = {"env": os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}, "stdout": subprocess.DEVNULL}
     for _ in range(5):
-        with subprocess.Popen(
-            [sys.executable, "-c", main, *map(str, again(run))], stderr=subprocess.DEVNULL
-        ) as process:
+        with subprocess.Popen([*main, *map(str, again(run))], stderr=subprocess.DEVNULL, **how) as process:
             time.sleep(draws.uniform(0, 4))
             process.kill()
-    subprocess.run([sys.executable, "-c", main, *map(str, again(run))], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([*main, *map(str, again(run))], check=True, **how)
     assert left(run) == left(whole)

@@ -147,7 +147,7 @@ def settings(environment: Mapping[str, str]) -> dict[str, str]:
 def notes(environment: Mapping[str, str], missing: Mapping[str, str]) -> list[str]:
     """What is worth a thought."""
     out = []
-    if not jax.config.jax_compilation_cache_dir:
+    if not getattr(jax.config, "jax_compilation_cache_dir", None):
         out.append("no compilation cache: JAX_COMPILATION_CACHE_DIR=~/.cache/jax keeps what took long to compile")
     if "xla_backend_optimization_level=0" in environment.get("XLA_FLAGS", ""):
         out.append("XLA_FLAGS turns the compiler's optimisations off: runs are slow")
