@@ -26,7 +26,6 @@ from jaxrnn import (
 from jaxrnn.methods import serving
 
 WRAPPED = {
-    **{name: lambda name=name: CELLS[name](N_IN, N) for name in CELLS},
     "learned_carry": lambda: learned_carry(CELLS["gru"](N_IN, N)),
     "zoneout": lambda: zoneout(lstm(N_IN, N)),
     "variational_dropout": lambda: variational_dropout(lstm(N_IN, N), 0.2, 0.3, 0.4),
@@ -34,6 +33,7 @@ WRAPPED = {
     "chrono": lambda: chrono(lstm(N_IN, N), 10),
     "twice": lambda: zoneout(learned_carry(zoneout(CELLS["lstm_diagonal"](N_IN, N)))),
 }
+EVERY = {**{name: lambda name=name: CELLS[name](N_IN, N) for name in CELLS}, **WRAPPED}
 STEPS = 24
 
 
@@ -43,9 +43,6 @@ def chunked(monkeypatch):
     module = sys.modules["jaxrnn.methods.fused"]
     monkeypatch.setattr(module, "CACHED", 0)
     monkeypatch.setattr(module, "ROWS", 8 * B)
-
-
-cells = pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in WRAPPED])
 
 
 def products(jaxpr, in_loop=False, times=1):
@@ -79,9 +76,9 @@ def every_eqn(jaxpr):
             yield from every_eqn(inner)
 
 
-@cells
+@pytest.mark.parametrize("name", EVERY)
 def test_loops_hold_twice_the_steps_products_and_nothing_is_computed_again(name, chunked):
-    cell = WRAPPED[name]()
+    cell = EVERY[name]()
     layer = unroll(cell, "fused")
     params = jax.eval_shape(layer.init, jax.random.key(0))
     carry = jax.eval_shape(lambda params: layer.carry((B,), params), params)
@@ -97,8 +94,9 @@ def test_loops_hold_twice_the_steps_products_and_nothing_is_computed_again(name,
     assert run <= 1.05 * 3 * products(forward.jaxpr)[1]
 
 
-@cells
-def test_wrapped_or_not_it_equals_scan_with_noise(name):
+@pytest.mark.parametrize("name", WRAPPED)
+def test_wrapped_it_equals_scan_with_noise(name):
+    """Unwrapped it does so by the column `grad` of transformations.py."""
     cell = WRAPPED[name]()
     e = example("lstm")
     params = cell.init(jax.random.key(0))

@@ -60,44 +60,41 @@ def mapped_over_seeds(name: str, method: str) -> None:
 
 def under_grad(name: str, method: str) -> None:
     """Central differences agree, and so does `scan`, far more closely."""
-    e, (v, _) = example(name), plane(name)
+    e, v = example(name), direction(name)
     gradient, wanted = (loss_and_grads(name, m)(*e.arguments)[1] for m in (method, "scan"))
     close(gradient, wanted, DERIVED)
     if name != "clip_gradient":  # whose gradient is not the derivative
-        (ahead, _), (back, _) = (loss_and_grads(name, method)(*moved(name, step * EPS, v)) for step in (1, -1))
-        close((ahead - back) / (2 * EPS), inner(gradient, v), NUMERIC)
+        close(change(name, method)[0], inner(gradient, v), NUMERIC)
 
 
 def under_jvp(name: str, method: str) -> None:
     """The derivative along v is the gradient's share along v."""
-    f, x, (v, _) = loss_of(name, method), example(name).arguments[:3], plane(name)
+    f, x, v = loss_of(name, method), example(name).arguments[:3], direction(name)
     _, along = jax.jit(lambda x, v: jax.jvp(f, x, v))(x, v)
     if name == "clip_gradient":  # whose gradient is not the derivative
-        (ahead, _), (back, _) = (loss_and_grads(name, method)(*moved(name, step * EPS, v)) for step in (1, -1))
-        return close(along, (ahead - back) / (2 * EPS), NUMERIC)
+        return close(along, change(name, method)[0], NUMERIC)
     return close(along, inner(loss_and_grads(name, method)(*example(name).arguments)[1], v), DERIVED)
 
 
 def under_hessian(name: str, method: str) -> None:
-    """On a plane: as central differences of the gradient say."""
-    f, x, (v, w) = loss_of(name, method), example(name).arguments[:3], plane(name)
+    """Forward over reverse, as jax.hessian has it, times v, whole: as central differences of the gradient say."""
+    f, x, v = loss_of(name, method), example(name).arguments[:3], direction(name)
 
     @jax.jit
-    def hessian(x, v, w):
-        return jax.hessian(lambda s: f(*jax.tree.map(lambda x, v, w: x + s[0] * v + s[1] * w, x, v, w)))(jnp.zeros(2))
+    def product(x, v):
+        return jax.jacfwd(lambda s: jax.grad(f, (0, 1, 2))(*jax.tree.map(lambda x, v: x + s * v, x, v)))(0.0)
 
-    wanted = [[inner(gradient_change(name, method, b), a) for b in (v, w)] for a in (v, w)]
-    close(hessian(x, v, w), jnp.array(wanted), NUMERIC)
+    close(product(x, v), change(name, method)[1], NUMERIC)
 
 
 def under_grad_of_jvp(name: str, method: str) -> None:
-    """The Hessian times v, whole: as central differences of the gradient say."""
-    f, x, (v, _) = loss_of(name, method), example(name).arguments[:3], plane(name)
+    """Reverse over forward gives that product too."""
+    f, x, v = loss_of(name, method), example(name).arguments[:3], direction(name)
     product = jax.jit(jax.grad(lambda x, v: jax.jvp(f, x, v)[1]))(x, v)
     if name == "clip_gradient":  # which cuts what flows back through the derivative, part by part: no Hessian
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(product))
         return
-    close(product, gradient_change(name, method, v), NUMERIC)
+    close(product, change(name, method)[1], NUMERIC)
 
 
 def under_checkpoint(name: str, method: str) -> None:
@@ -108,11 +105,11 @@ def under_checkpoint(name: str, method: str) -> None:
 
 
 def in_chunks(name: str, method: str) -> None:
-    """checkpoint= changes neither loss nor gradients, forward in threes (T is 5) and reverse in twos."""
-    e = example(name)
-    for reverse, checkpoint in ((False, 3), (True, "sqrt")):
-        got = loss_and_grads(name, method, reverse, checkpoint)(*e.arguments)
-        close(got, loss_and_grads(name, "scan", reverse)(*e.arguments), DERIVED)
+    """checkpoint= changes neither loss nor gradients; chunks know nothing of reverse, nor methods of each other's."""
+    reverse, checkpoint = {"scan": (False, 3), "fused": (True, 2), "associative": (True, "sqrt")}[method]  # T is 5
+    arguments = example(name).arguments
+    got = loss_and_grads(name, method, reverse, checkpoint)(*arguments)
+    close(got, loss_and_grads(name, "scan", reverse)(*arguments), DERIVED)
 
 
 def exported(name: str, method: str) -> None:
@@ -211,23 +208,22 @@ def loss_of(name: str, method: str) -> Callable[..., Any]:
 
 
 @functools.cache
-def plane(name: str) -> tuple[Any, Any]:
-    """Two directions for params, carry and xs."""
-    numbers, x = np.random.default_rng(8), example(name).arguments[:3]
-    v, w = (jax.tree.map(lambda a: numbers.normal(size=a.shape) / 10, x) for _ in range(2))
-    return v, w
+def direction(name: str) -> Any:
+    """A direction v for params, carry and xs."""
+    numbers = np.random.default_rng(8)
+    return jax.tree.map(lambda a: numbers.normal(size=a.shape) / 10, example(name).arguments[:3])
 
 
-def moved(name: str, step: float, v: Any) -> Any:
-    """The arguments, a step along v away."""
+@functools.cache
+def change(name: str, method: str) -> Any:
+    """The derivatives along v of the loss and of its gradient, by central differences."""
     x, e = example(name).arguments[:3], example(name)
-    return *jax.tree.map(lambda a, b: np.asarray(a) + step * b, x, v), e.mask, e.reset
 
+    def moved(step: float) -> Any:
+        there = jax.tree.map(lambda a, b: np.asarray(a) + step * b, x, direction(name))
+        return loss_and_grads(name, method)(*there, e.mask, e.reset)
 
-def gradient_change(name: str, method: str, v: Any) -> Any:
-    """The derivative of the gradient along v, by central differences."""
-    (_, ahead), (_, back) = (loss_and_grads(name, method)(*moved(name, step * EPS, v)) for step in (1, -1))
-    return jax.tree.map(lambda a, b: (np.asarray(a) - np.asarray(b)) / (2 * EPS), ahead, back)
+    return jax.tree.map(lambda a, b: (np.asarray(a) - np.asarray(b)) / (2 * EPS), moved(EPS), moved(-EPS))
 
 
 def inner(a: Any, b: Any) -> Any:
