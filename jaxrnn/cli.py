@@ -17,7 +17,7 @@ except ModuleNotFoundError:
 from jaxrnn.bench.options import Bench
 from jaxrnn.runner.commands.options import Compare, Doctor, Eval, Export, Predict, Sweep
 from jaxrnn.runner.config import Config, How, Sample, Trained
-from jaxrnn.runner.config.reading import as_toml
+from jaxrnn.runner.config.reading import as_toml, from_options
 from jaxrnn.runner.stopping import Stopped, catching
 from jaxrnn.runner.tasks import TASKS, Task
 
@@ -154,6 +154,7 @@ def above(options: dict[str, Any], source: Path, task: Any, tokens: Sequence[str
     if not isinstance(task, str) or task not in TASKS:
         raise ValueError(f"recipe: {source} has task = {task!r}, wanted one of {', '.join(TASKS)}")
     given = {name: value for name, value in options.items() if value is not None}
+    from_options(TASKS[task].config, given, str(source))  # cyclopts passes over an option named as a command is
     app.config = [Dict(given, source=str(source), use_commands_as_keys=False)]
     return [verb, task, *tokens]
 

@@ -250,6 +250,7 @@ def test_an_unknown_cell_lists_the_choices(book, capsys):
     ("recipe", "words"),
     [
         ("task = 'text'\nunit = 3", "units"),
+        ("task = 'text'\ntrain = 3", '"[train]"'),  # the name of a command too
         ("task = 'text'\nunits = 'many'", "units"),
         ("task = 'txet'", "wanted one of text, "),
         ("task = ", "cannot be read as TOML"),
