@@ -102,6 +102,7 @@ def test_the_round_trip_is_exact(name):
             f"to_linen: linen's elman has no activation={jnp.sin!r}, only 'tanh', 'relu', 'sigmoid', 'identity'",
         ),
     ],
+    ids=["stack", "dropout", "last", "last in a direction", "gru before", "peepholes", "activation"],
 )
 def test_what_linen_cannot_compute_is_refused(layer, message):
     refused(message, to_linen, layer, made(layer))
@@ -128,6 +129,7 @@ def test_what_linen_cannot_compute_is_refused(layer, message):
             "module is MGUCell, wanted nn.RNN of one of SimpleCell, LSTMCell, OptimizedLSTMCell, GRUCell",
         ),
     ],
+    ids=["residual", "functions", "activation", "precision", "mgu"],
 )
 def test_what_is_not_here_is_refused(cell, message):
     module = nn.RNN(cell)

@@ -119,6 +119,7 @@ def test_the_round_trip_is_exact(name):
             f"to_nnx: NNX's elman has no activation={jnp.sin!r}, only 'tanh', 'relu', 'sigmoid', 'identity'",
         ),
     ],
+    ids=["bias", "stack", "last", "gru before", "peepholes", "activation"],
 )
 def test_what_nnx_cannot_compute_is_refused(layer, message):
     refused(message, to_nnx, layer, made(layer))
@@ -131,6 +132,7 @@ def test_what_nnx_cannot_compute_is_refused(layer, message):
         ({"activation_fn": jnp.sin}, f"activation_fn is {jnp.sin}, wanted one of jax's tanh, relu, sigmoid"),
         ({"dtype": jnp.bfloat16}, "the cell has float32 weights and computes in bfloat16, wanted one dtype"),
     ],
+    ids=["residual", "activation", "precision"],
 )
 def test_what_is_not_here_is_refused(options, message):
     with jax.numpy_dtype_promotion("standard"):
