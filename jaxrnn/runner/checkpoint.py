@@ -11,6 +11,7 @@ import logging
 import re
 import shutil
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,8 +67,9 @@ def _manager(folder: Path, **options: Any) -> ocp.CheckpointManager:
 
 
 def silence_late_calls() -> None:
-    """Orbax works at a step's arrays side by side, and where one fails, closes the event loop over the others, which
-    then complain to standard error, at any later time. They alone are silenced."""
+    """Orbax works at a step's arrays side by side, and where one fails, closes the event loop over the others, or never
+    begins them. They then complain to standard error, at any later time; they alone are silenced."""
+    warnings.filterwarnings("ignore", r"coroutine '\w*Handler\.\w+' was never awaited", RuntimeWarning)
     before = sys.unraisablehook
     if getattr(before, "__name__", "") == "but_late_calls":
         return
