@@ -147,7 +147,7 @@ def batch_major(layer: Layer) -> Layer:
     batch_major(last(layer)) gives [B, n], as last(layer) does.
     """
     checks.layer("batch_major", "layer", layer)
-    has_time = has_time(layer.spec)
+    timed = has_time(layer.spec)
 
     def swap(a: Array | None) -> Array | None:
         return None if a is None else jnp.swapaxes(a, 0, 1)
@@ -159,7 +159,7 @@ def batch_major(layer: Layer) -> Layer:
         for name, a in (("mask", mask), ("reset", reset)):
             checks.steps("batch_major", name, a, xs.shape[: getattr(a, "ndim", 2)])
         carry, ys = layer.apply(params, carry, swap(xs), key=key, mask=swap(mask), reset=swap(reset))
-        return carry, jnp.swapaxes(ys, 0, 1) if has_time else ys
+        return carry, jnp.swapaxes(ys, 0, 1) if timed else ys
 
     return layer._replace(apply=apply, spec=spec("batch_major", layer))
 

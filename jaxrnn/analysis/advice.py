@@ -12,7 +12,6 @@ VANISHED = 1e-2  # the gradient at the farthest step, as a share of its largest
 EXPLODED = 10.0  # the same the other way, and a gradient's norm against the usual one
 SATURATED = 0.5  # of a gate's values at one end
 DEAD = 0.1  # of a layer's units
-GATED = ("f", "z")  # what gates of keeping are called
 
 
 class Advice(NamedTuple):
@@ -72,55 +71,59 @@ def _through_time(name: str, flow: Flow, norms: np.ndarray, clip_at: float) -> l
     there = np.flatnonzero(norms > 0)
     if not len(there) or not np.isfinite(norms).all():
         return []
-    largest, first = float(norms.max()), float(norms[0])
+    largest, first, last = float(norms.max()), float(norms[0]), float(norms[there[-1]])
     back, rate = int(there[-1]), growth(norms)
     if first < VANISHED * largest and rate < 1:
-        half = "" if rate == 0 else f", by {100 * (1 - rate):.2g} % a step"
+        a_step = "" if rate == 0 else f", {100 * (1 - rate):.2g} % a step"
         finding = (
-            f"{name}: the gradient falls to {first / largest:.1g} of its size over {back} steps{half}; it vanishes."
+            f"{name}: the gradient falls to {first / largest:.1g} of its size over {back} steps{a_step}: it vanishes."
         )
-        if not any(gate in flow.saturation for gate in GATED):
-            return [
-                Advice(
-                    finding,
-                    "a gated cell (--cell lstm or gru), or irnn",
-                    "the factor per step is then a gate near 1 that is learned, not a product of weights and slopes "
-                    "(Hochreiter & Schmidhuber 1997; Le et al. 2015).",
-                )
-            ]
-        return [_open_gates(finding, flow, len(norms))]
-    if first * VANISHED > float(norms[back]) and rate > 1:
+        return [_longer_memory(name, finding, flow, len(norms))]
+    if first * VANISHED > last and rate > 1:
         return [
             Advice(
-                f"{name}: the gradient grows {first / float(norms[back]):.1g}-fold over {back} steps back; it explodes.",
+                f"{name}: the gradient grows {first / last:.1g}-fold over {back} steps back: it explodes.",
                 f"--clip {clip_at:.2g}, and initialize(cell, w_h=jax.nn.initializers.orthogonal())",
-                "clipping bounds the step that follows from it; an orthogonal start neither stretches nor shrinks what is "
-                "carried back (Saxe et al. 2014).",
+                "clipping bounds the step that follows from it; an orthogonal start neither stretches nor shrinks what "
+                "is carried back (Saxe et al. 2014).",
             )
         ]
     return []
 
 
-def _open_gates(finding: str, flow: Flow, T: int) -> Advice:
-    """An open forget gate in an lstm; a gru's z that keeps."""
-    gate = next(gate for gate in GATED if gate in flow.saturation)
-    mean = float(flow.saturation[gate].mean)
-    how = f"forget_bias=2 or chrono(cell, longest={T})" if gate == "f" else f"chrono(cell, longest={T})"
+def _longer_memory(name: str, finding: str, flow: Flow, T: int) -> Advice:
+    """A gate, where there is none; one that is open, where there is."""
+    if not flow.saturation:
+        return Advice(
+            finding,
+            "a gated cell (--cell lstm or gru), or irnn",
+            "the factor per step is then a gate near 1 that is learned, not a product of weights and slopes "
+            "(Hochreiter & Schmidhuber 1997; Le et al. 2015).",
+        )
+    span = "begun near 1 - 1/T, gates span T steps (Jozefowicz et al. 2015; Tallec & Ollivier 2018)."
+    if not _forgets(name, flow):
+        return Advice(finding, f"chrono(gru(...), longest={T}), or lstm with a forget bias", span)
+    mean = float(flow.saturation["f"].mean)
     return Advice(
-        f"{finding} Gate {gate} is {mean:.2f} in the mean.",
-        how,
-        f"a gate that keeps {mean:.2f} of the state a step keeps {mean**T:.1g} of it over {T}; begun near 1 - 1/T it spans "
-        "them (Jozefowicz et al. 2015; Tallec & Ollivier 2018).",
+        f"{finding} Gate f is {mean:.2f} in the mean.",
+        f"forget_bias=2, or chrono(lstm(...), longest={T})",
+        f"a gate that keeps {mean:.2f} of the state a step keeps {mean**T:.1g} of it over {T}; {span}",
     )
+
+
+def _forgets(name: str, flow: Flow) -> bool:
+    """Whether f is the share of the state that is kept: in an mgu it is the share that is new."""
+    return "f" in flow.saturation and "lstm" in name.partition(" ")[0]
 
 
 def _saturated(name: str, flow: Flow, T: int) -> list[Advice]:
     found = []
     for gate, ends in flow.saturation.items():
         low, high = float(ends.low), float(ends.high)
-        if gate in GATED and low > SATURATED:
-            found.append(_open_gates(f"{name}: {100 * low:.0f} % of gate {gate} is shut.", flow, T))
-        elif gate not in GATED and low + high > SATURATED:
+        if gate == "f" and _forgets(name, flow):
+            if low > SATURATED:
+                found.append(_longer_memory(name, f"{name}: {100 * low:.0f} % of gate f is shut.", flow, T))
+        elif low + high > SATURATED:
             found.append(
                 Advice(
                     f"{name}: {100 * (low + high):.0f} % of gate {gate} stands at its ends.",

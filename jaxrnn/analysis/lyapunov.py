@@ -2,8 +2,8 @@
 
     Q_t R_t = J_t Q_{t-1}          lambda_k = mean over t of log R_t[k, k]
 
-The QR method of Benettin et al. 1980; for recurrent networks Vogt et al. 2022, Engelken et al. 2023. The largest above 0
-means chaos and gradients that explode, all far below 0 a memory that is soon gone: a direction with exponent lambda
+The QR method of Benettin et al. 1980; for recurrent networks Vogt et al. 2022, Engelken et al. 2023. The largest above
+0 means chaos and gradients that explode, all far below 0 a memory that is soon gone: a direction with exponent lambda
 fades or grows by the factor e every 1/|lambda| steps.
 """
 

@@ -20,7 +20,7 @@ class Saturation(NamedTuple):
 
 
 def saturation(trace: Trace) -> dict[str, Saturation]:
-    """By the cell's names of its gates. One that is ever below 0 counts as a tanh, from -1 to 1, any other from 0 to 1."""
+    """By the cell's names of its gates. One that is ever below 0 counts as a tanh, from -1 to 1, others from 0 to 1."""
     return {name: _of(gate, trace.mask) for name, gate in trace.gates.items()}
 
 

@@ -45,6 +45,6 @@ def as_map(
     def step(state: Float[Array, "m"], moment: Any) -> Float[Array, "m"]:
         x, real, fresh = jax.tree.map(lambda a: a[None], moment)
         after, _ = layer.apply(params, unravel(state), x, mask=real, reset=fresh)
-        return jnp.concatenate([leaf for leaf in jax.tree.leaves(after)])
+        return jnp.concatenate(jax.tree.leaves(after))
 
     return step, start, (xs, mask, reset)
