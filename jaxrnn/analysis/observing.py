@@ -107,7 +107,7 @@ def observe_gradients(
     """(function(params, *rest), its gradient for params, the Trace of each recurrent layer), as `observe_loss`."""
     found = _found(function, params, *rest)
 
-    def run(nudges: list[Any], given: Params) -> tuple[Any, tuple[Any, list[_Noted]]]:
+    def run(nudges: list[Any], given: Params) -> tuple[Any, tuple[Any, list[Noted]]]:
         looking = _Looking(nudges)
         with observed(looking):
             value, aux = function(given if of_params else params, *rest)
@@ -147,7 +147,7 @@ def parts(
     with observed(looking):
         apply(params, carry, xs, where)
     windows: dict[str, list[Inputs]] = {}
-    firsts: dict[str, tuple[_Call, _Noted]] = {}
+    firsts: dict[str, tuple[Call, Noted]] = {}
     for call, noted in zip(calls, looking.noted, strict=True):
         inputs = Inputs(noted.xs, noted.mask, noted.reset)
         windows.setdefault(call.name, []).append(backwards(inputs) if call.reverse else inputs)
@@ -158,19 +158,30 @@ def parts(
     }
 
 
+def calls(layer: Layer, params: Params, carry: Carry, xs: Array) -> tuple[list["Call"], list["Noted"]]:
+    """What `observe` would see of each call of a recurrent layer, as shapes; none where there is no such layer."""
+
+    def apply(params: Params, carry: Carry, xs: Array) -> tuple[Any, Any]:
+        return None, layer.apply(params, carry, xs)
+
+    found = _look(apply, params, carry, xs)
+    return found.calls, found.noted
+
+
 # -- looking on
 
 
-class _Call(NamedTuple):
+class Call(NamedTuple):
     """What is known of one call of a layer's apply before anything is computed."""
 
     name: str
     cell: Cell
     reverse: bool
+    given: bool  # whether it reads what the function was given
     nudges: list[Any]  # the types of the nudges, a leaf of the carry each; None for one that has no gradient
 
 
-class _Noted(NamedTuple):
+class Noted(NamedTuple):
     """The arrays of one call."""
 
     carry: Any
@@ -184,25 +195,29 @@ class _Noted(NamedTuple):
 
 
 class _Found(NamedTuple):
-    calls: list[_Call]
-    noted: list[_Noted]  # types alone
+    calls: list[Call]
+    noted: list[Noted]  # types alone
 
 
 def _found(function: Callable[..., tuple[Any, Any]], params: Params, *rest: Any) -> _Found:
+    """The calls that a function makes, of which there must be one."""
+    found = _look(function, params, *rest)
+    if not found.calls:
+        raise ValueError("observe: no layer made by unroll was applied, wanted one, and not under a jit of its own")
+    return found
+
+
+def _look(function: Callable[..., tuple[Any, Any]], params: Params, *rest: Any) -> _Found:
     """The calls that a function makes, without computing it. Here every leaf of the params is an array of its own."""
     looking = _Looking(None)
 
-    def trace(params: Params, *rest: Any) -> list[_Noted]:
-        looking.begin(params)
+    def trace(params: Params, *rest: Any) -> list[Noted]:
+        looking.begin(params, rest)
         with observed(looking):
             function(params, *rest)
         return looking.noted
 
     noted = jax.eval_shape(trace, params, *rest)
-    if not noted:
-        raise ValueError(
-            "observe: no layer made by unroll was applied, wanted one; under a jit of its own it is unseen"
-        )
     return _Found(looking.calls, noted)
 
 
@@ -211,15 +226,17 @@ class _Looking:
 
     def __init__(self, nudges: list[Any] | None) -> None:
         self.nudges = nudges
-        self.calls: list[_Call] = []
-        self.noted: list[_Noted] = []
+        self.calls: list[Call] = []
+        self.noted: list[Noted] = []
         self.in_window: list[str] = []
         self.places: dict[int, Any] = {}
+        self.rest: set[int] = set()
         self.trace = get_opaque_trace_state()
 
-    def begin(self, params: Params) -> None:
+    def begin(self, params: Params, rest: Any) -> None:
         """From now on a layer is known by the place of its params among these."""
         self.places = {id(leaf): path for path, leaf in jax.tree.leaves_with_path(params)}
+        self.rest = {id(leaf) for leaf in jax.tree.leaves(rest)}
         self.trace = get_opaque_trace_state()
 
     def window(self) -> None:
@@ -237,7 +254,7 @@ class _Looking:
         last, noted, types = _run(cell, reverse, params, carry, inputs, keys, given)
         self.noted.append(noted)
         if given is None:
-            self.calls.append(_Call(self.named(name, params), cell, reverse, types))
+            self.calls.append(Call(self.named(name, params), cell, reverse, id(inputs.xs) in self.rest, types))
         return last, noted.ys
 
     def named(self, cell: str, params: Params) -> str:
@@ -256,7 +273,7 @@ class _Looking:
 
 def _run(
     cell: Cell, reverse: bool, params: Params, carry: Carry, inputs: Inputs, keys: Keys | None, nudges: Any
-) -> tuple[Carry, _Noted, list[Any]]:
+) -> tuple[Carry, Noted, list[Any]]:
     """(the last carry, what was noted, the types of the nudges); nudges None: their types are to be found."""
     types: list[Any] = []
 
@@ -282,7 +299,7 @@ def _run(
     us = guarded.project(params, backwards(inputs) if reverse else inputs, keys)
     last, along = jax.lax.scan(body, carry, us)
     states, ys, gates = flip(along) if reverse else along
-    return last, _Noted(states, ys, gates, inputs.xs, inputs.mask, inputs.reset, params, carry), types
+    return last, Noted(states, ys, gates, inputs.xs, inputs.mask, inputs.reset, params, carry), types
 
 
 def nudged(
@@ -343,7 +360,7 @@ def _made(v: Any, makers: dict[Any, Any]) -> bool:
     return not isinstance(v, Literal) and v in makers
 
 
-def _joined(calls: list[_Call], noted: list[_Noted], gradients: list[Any]) -> dict[str, Trace]:
+def _joined(calls: list[Call], noted: list[Noted], gradients: list[Any]) -> dict[str, Trace]:
     """The traces by name; windows of one sequence one after the other."""
     pieces: dict[str, list[Trace]] = {}
     for call, one, gradient in zip(calls, noted, gradients, strict=True):
