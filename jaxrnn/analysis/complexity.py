@@ -48,7 +48,7 @@ def complexity(layer: Layer, xs: Array | jax.ShapeDtypeStruct) -> dict[str, Cost
     params, carry = started(layer, xs)
     T, sequences = xs.shape[0], math.prod(batch_of(layer, xs))
     found = {}
-    for call, noted in zip(*calls(layer, params, carry, xs), strict=True):
+    for call, noted in zip(*calls(layer, params, carry, _shape(xs)), strict=True):
         inner = unroll(call.cell, reverse=call.reverse)
         found[call.name] = _cost(inner, noted.params, noted.start, noted.xs, T, sequences, read=not call.given)
     whole = _cost(layer, params, carry, _shape(xs), T, sequences, read=False)

@@ -5,6 +5,7 @@
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -61,7 +62,7 @@ def reach(
     return {name: gradient_norms(trace) for name, trace in seen.layers.items()}
 
 
-def memory_length(norms: ArrayLike) -> int:
+def memory_length(norms: Sequence[float] | ArrayLike) -> int:
     """Over how many steps back norms [T] stay above 1/e of the last one; T where all of them do.
 
     The norms of `reach`, or of any gradient whose loss stands at the end.
@@ -71,7 +72,7 @@ def memory_length(norms: ArrayLike) -> int:
     return int(below[0]) if len(below) else len(back)
 
 
-def growth(norms: ArrayLike) -> float:
+def growth(norms: Sequence[float] | ArrayLike) -> float:
     """The factor by which norms [T] change per step back in time: below 1 they vanish, above 1 they explode.
 
     exp of minus the slope of a line through log norms by least squares; 0 where every earlier norm is 0, and 1 where

@@ -158,7 +158,7 @@ def parts(
     }
 
 
-def calls(layer: Layer, params: Params, carry: Carry, xs: Array) -> tuple[list["Call"], list["Noted"]]:
+def calls(layer: Layer, params: Params, carry: Carry, xs: Any) -> tuple[list["Call"], list["Noted"]]:
     """What `observe` would see of each call of a recurrent layer, as shapes; none where there is no such layer."""
 
     def apply(params: Params, carry: Carry, xs: Array) -> tuple[Any, Any]:

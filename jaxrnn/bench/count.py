@@ -22,7 +22,7 @@ def flops(case: Case, computes: str) -> int:
     params, carry, xs = jax.eval_shape(
         lambda key: (cell.init(key), cell.carry((case.B,)), jnp.zeros((case.T, case.B, case.I))), jax.random.key(0)
     )
-    return count(layer.apply, params, carry, xs).products * (3 if case.mode == "train" else 1)
+    return int(count(layer.apply, params, carry, xs).products) * (3 if case.mode == "train" else 1)
 
 
 def least_bytes(case: Case, computes: str) -> int:
