@@ -65,7 +65,7 @@ def draw(axes: Axes, part: Panel) -> None:
         axes.axhline(level, linestyle="--", linewidth=1, color=f"C{number % 10}", label=f"{name}: {level:.4g}")
     axes.set(xlabel=part.x_label, ylabel=part.y_label, yscale="log" if part.log else "linear")
     axes.grid(alpha=0.3)
-    if len(part.lines) + len(part.levels) > 8:  # too many to stand among the lines
+    if len(part.lines) + len(part.levels) > 6:  # too many to stand among the lines
         axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
     else:
         axes.legend(fontsize="small")
