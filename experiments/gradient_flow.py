@@ -125,7 +125,7 @@ def main() -> None:
     draw(at_start, runs, walls)
 
 
-def summary(at_start: dict[str, Any], runs: dict[str, Any], walls: dict[str, Any]) -> dict[str, Any]:
+def summary(at_start: dict[str, Any], runs: dict[Any, Any], walls: dict[str, Any]) -> dict[str, Any]:
     def told(norms: np.ndarray) -> dict[str, Any]:
         return {"norms": [float(f"{a:.4g}") for a in norms], "growth_a_step_back": round(growth(norms), 4)}
 
@@ -160,7 +160,7 @@ def compact(tree: Any) -> str:
     return re.sub(r"\[[^\[\]{}]*\]", lambda found: " ".join(found.group().split()), json.dumps(tree, indent=1))
 
 
-def draw(at_start: dict[str, Any], runs: dict[str, Any], walls: dict[str, Any]) -> None:
+def draw(at_start: dict[str, Any], runs: dict[Any, Any], walls: dict[str, Any]) -> None:
     figure = matplotlib.figure.Figure(figsize=(12, 8), layout="constrained")
     (a, b), (c, d) = figure.subplots(2, 2)
     for name, norms in at_start.items():

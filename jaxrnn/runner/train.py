@@ -110,8 +110,8 @@ class Training:
         self.began = time.perf_counter() - begun.seconds
         self.scored = ""  # the last look, in a word
         self.ends = threading.Lock()
-        start = begun.state
-        self.watch = make_watch(problem, self.seeds, start.params, start.carry) if config.watch else None
+        _, params, _, carry = begun.state
+        self.watch = make_watch(problem, self.seeds, params, carry) if config.watch else None
         self.compiled = make_update(problem, make_optimizer(config), self.mesh, self.seeds)
 
     def look(self) -> None:

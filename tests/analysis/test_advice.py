@@ -6,12 +6,12 @@ import pytest
 from jaxrnn.analysis import Diagnosis, Flow, Saturation, advise
 
 FLAT = np.ones(50)
-OPEN = {"i": Saturation(0.1, 0.1, 0.5), "f": Saturation(0.0, 0.4, 0.9)}  # type: ignore[arg-type]
+OPEN = {"i": Saturation(0.1, 0.1, 0.5), "f": Saturation(0.0, 0.4, 0.9)}
 
 
 def diagnosis(name="lstm 0", gradient=FLAT, gates=OPEN, dead=0.0, norm=1.0):
-    flow = Flow(gradient, gates, dead)  # type: ignore[arg-type]
-    return Diagnosis(1.0, {"0.w_h": norm}, {"0.w_h": 1.0}, {name: flow})  # type: ignore[arg-type]
+    flow = Flow(gradient, gates, dead)
+    return Diagnosis(1.0, {"0.w_h": norm}, {"0.w_h": 1.0}, {name: flow})
 
 
 def falling(rate):
