@@ -81,7 +81,7 @@ def fixed_points(
 
 
 def trajectory(
-    layer: Layer, params: Params, xs: Shaped[Array, "T *like_xs"], carry: Carry
+    layer: Layer, params: Params, carry: Carry, xs: Shaped[Array, "T *like_xs"]
 ) -> Carry:
     """The carry after each step, [T, *batch, ...] a leaf: of all of the layer, so that it can go on from there."""
     checks.forward("trajectory", "layer", layer)
