@@ -5,6 +5,7 @@ regression with the same ridge, and scored by the share that is right. Both are 
 where states follow each other in time those should be a piece of their own, not steps drawn among the others.
 """
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -60,9 +61,10 @@ def probe(
     if labels.dtype != bool and labels.min() < 0:
         raise ValueError(f"probe: labels is {describe(labels)} with {int(labels.min())} in it, wanted classes from 0")
     labels = labels.astype(jnp.int32)
-    return of_classes(states[shown], labels[shown], states[judged], labels[judged], ridge)
+    return of_classes(states[shown], labels[shown], states[judged], labels[judged], ridge, int(labels[real].max()) + 1)
 
 
+@jax.jit
 def of_numbers(xs: Array, ys: Array, held: Array, truth: Array, ridge: float) -> Probe:
     ys, truth = ys.astype(xs.dtype), truth.astype(xs.dtype)
     zs, mean, std = standardised(xs)
@@ -76,13 +78,13 @@ def of_numbers(xs: Array, ys: Array, held: Array, truth: Array, ridge: float) ->
     return Probe(w, b, r2((held @ w + b)[:, 0]), r2(ys.mean()))
 
 
+@functools.partial(jax.jit, static_argnames="k")
 def of_classes(
-    xs: Array, ys: Int[Array, "shown"], held: Array, truth: Int[Array, "judged"], ridge: float
+    xs: Array, ys: Int[Array, "shown"], held: Array, truth: Int[Array, "judged"], ridge: float, k: int
 ) -> Probe:
     """By Böhning's bound (1992): half of the sums of squares is above the curvature everywhere, so that every round
     lowers the loss, without a step size, and one factorisation serves them all.
     """
-    k = int(max(ys.max(), truth.max())) + 1
     zs, mean, std = standardised(xs)
     zs = jnp.concatenate([zs, jnp.ones((len(zs), 1), zs.dtype)], 1)
     wanted = jax.nn.one_hot(ys, k, dtype=zs.dtype)

@@ -4,9 +4,11 @@
     integrated gradients    a = (x - b) times the mean of df/dx on the line from b to x  Sundararajan et al. 2017
 
 f is any number made of a layer's outputs, such as one logit at one step, and b, the baseline, an input that says
-nothing. Integrated gradients are complete: over all steps and features they add up to f(x) - f(b), and what the sum
-over nodes (Gauss-Legendre) lacks of that is given beside them. Gradient times input adds up to f(x) - f(0) where f is
-linear, and elsewhere tells of small changes alone.
+nothing. Integrated gradients are complete: over all steps and features they add up to f(x) - f(b), and so does each
+piece of the line for itself. A trained recurrent network may switch from one regime to another on a millionth of the
+line, which no even spread of nodes meets; so the piece whose gradients (at Gauss-Legendre nodes) add up worst is
+halved, again and again. Gradient times input adds up to f(x) - f(0) where f is linear, and elsewhere tells of small
+changes alone.
 
 Symbols that `embed` reads have no gradient; what is differentiated is the one-hot vector of each.
 """
@@ -24,7 +26,16 @@ from jaxrnn.policy import default_float
 from jaxrnn.types import Carry, Layer, Params, Spec
 from jaxrnn.words import describe
 
-AT_ONCE = 16  # nodes whose gradients are computed together, one more axis of the batch
+
+
+class _Pieces(NamedTuple):
+    """Of the line from the baseline; those to come are of length 0."""
+
+    starts: Float[Array, "S"]
+    ends: Float[Array, "S"]
+    outputs: Float[Array, "S 2"]  # f at both
+    values: Float[Array, "S *like_xs"]  # what the gradients add up to
+    missing: Float[Array, "S"]
 
 
 class Attribution(NamedTuple):
@@ -61,32 +72,68 @@ def integrated_gradients(
     of: Callable[[Array], Float[Array, ""]],
     *,
     baseline: Float[Array, "..."] | None = None,
-    nodes: int = 32,
+    nodes: int = 8,
+    halvings: int = 16,
+    tolerance: float = 1e-3,
     carry: Carry | None = None,
     mask: Bool[Array, "T *batch"] | None = None,
     reset: Bool[Array, "T *batch"] | None = None,
 ) -> Attribution:
     """What each number of xs adds to of(ys), against the baseline.
 
-    baseline   floats that broadcast to xs, or to its one-hot vectors [T, *batch, vocab], where they may be the shares
-               of the symbols in a text [zeros]
-    nodes      gradients on the line from the baseline to xs; more where `missing` is not small
+    baseline    floats that broadcast to xs, or to its one-hot vectors [T, *batch, vocab], where they may be the shares
+                of the symbols in a text [zeros]
+    nodes       gradients on each piece of the line from the baseline to xs
+    halvings    of the piece that is least complete; it ends earlier where all that is missing, over all pieces, is
+                within the tolerance, a share of f(x) - f(b)
 
     Other arguments and errors are as those of `gradient_times_input`; also where the baseline does not broadcast.
     """
     owner = "integrated_gradients"
     checks.size(owner, nodes=nodes)
+    checks.size(owner, at_least=0, halvings=halvings)
+    checks.number(owner, tolerance=tolerance)
     inputs = as_floats(owner, layer, xs)
-    start = jnp.zeros_like(inputs) if baseline is None else like(owner, baseline, inputs)
+    base = jnp.zeros_like(inputs) if baseline is None else like(owner, baseline, inputs)
     f = score(owner, layer, params, inputs, of, carry, mask, reset)
-    places, shares = (jnp.asarray(a / 2, inputs.dtype) for a in np.polynomial.legendre.leggauss(nodes))
+    way, wide = inputs - base, inputs.dtype
+    places, shares = (jnp.asarray(a / 2, wide) for a in np.polynomial.legendre.leggauss(nodes))
 
-    def gradient(place: Array) -> Array:
-        return jax.grad(f)(start + (0.5 + place) * (inputs - start))
+    def at(place: Array) -> Array:
+        return base + place * way
 
-    gradients = jax.lax.map(gradient, places, batch_size=min(nodes, AT_ONCE))
-    values = (inputs - start) * jnp.tensordot(shares, gradients, 1)
-    return Attribution(in_shape_of(xs, values), f(inputs) - f(start) - values.sum())
+    def output(place: Array) -> Array:
+        return f(at(place)).astype(wide)
+
+    def piece(start: Array, end: Array, outputs: Array) -> _Pieces:
+        where = start + (end - start) * (0.5 + places)
+        gradients = jax.vmap(lambda place: jax.grad(f)(at(place)))(where)
+        values = in_shape_of(xs, (end - start) * way * jnp.tensordot(shares, gradients, 1))
+        return _Pieces(start, end, outputs, values, outputs[1] - outputs[0] - values.sum())
+
+    zero, one = jnp.zeros((), wide), jnp.ones((), wide)
+    whole = piece(zero, one, jnp.stack([output(zero), output(one)]))
+    pieces = jax.tree.map(lambda a: jnp.zeros((halvings + 1, *a.shape), a.dtype).at[0].set(a), whole)
+    enough = jnp.asarray(tolerance, wide) * jnp.abs(whole.outputs[1] - whole.outputs[0])
+
+    def lacking(state: tuple[Array, _Pieces]) -> Array:
+        k, pieces = state
+        return (k <= halvings) & (jnp.abs(pieces.missing).sum() > enough)
+
+    def halve(state: tuple[Array, _Pieces]) -> tuple[Array, _Pieces]:
+        k, pieces = state
+        worst = jnp.abs(pieces.missing).argmax()
+        start, end, (low, high) = pieces.starts[worst], pieces.ends[worst], pieces.outputs[worst]
+        middle = (start + end) / 2
+        half = output(middle)
+        both = jax.vmap(piece)(
+            jnp.stack([start, middle]), jnp.stack([middle, end]), jnp.array([[low, half], [half, high]])
+        )
+        return k + 1, jax.tree.map(lambda all, two: all.at[worst].set(two[0]).at[k].set(two[1]), pieces, both)
+
+    _, pieces = jax.lax.while_loop(lacking, halve, (jnp.asarray(1), pieces))
+    values = pieces.values.sum(0)
+    return Attribution(values, whole.outputs[1] - whole.outputs[0] - values.sum())
 
 
 def as_floats(owner: str, layer: Layer, xs: Array) -> Float[Array, "T *batch n_in"]:

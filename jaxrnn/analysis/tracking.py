@@ -39,29 +39,29 @@ def track(
     real = jnp.ones(labels.shape, bool) if mask is None else mask
     wide = promote(states.dtype, jnp.float32)
     states, labels = jnp.asarray(states).astype(wide), jnp.asarray(labels).astype(wide)
-    found = correlation(states, labels, real)
     if not shifts:
-        return Tracking(found, jnp.zeros((), wide))
+        return Tracking(correlations(states, labels[None], real)[0], jnp.zeros((), wide))
     T = labels.shape[0]
     least = max(T // 10, 1)
     by = jax.random.randint(jax.random.key(0) if key is None else key, (shifts,), least, max(T - least, least) + 1)
-
-    def best(by: Array) -> Array:
-        return jnp.abs(correlation(states, jnp.roll(labels, by, 0), real & jnp.roll(real, by, 0))).max()
-
-    return Tracking(found, jax.lax.map(best, by).mean())
+    shifted = jax.vmap(lambda by: jnp.roll(labels, by, 0))(by)
+    found, *others = correlations(states, jnp.concatenate([labels[None], shifted]), real)
+    return Tracking(found, jnp.abs(jnp.stack(others)).max(-1).mean())
 
 
-def correlation(states: Array, labels: Array, real: Array) -> Float[Array, "n"]:
-    """Pearson's r over the real steps."""
-    some = real[..., None]
-    axes = tuple(range(labels.ndim))
+@jax.jit
+def correlations(states: Array, labels: Float[Array, "k T *batch"], real: Array) -> Float[Array, "k n"]:
+    """Pearson's r of each of k labels with each unit, over the real steps; one product for all."""
     count = jnp.maximum(real.sum(), 1).astype(states.dtype)
-    a = jnp.where(some, states - jnp.where(some, states, 0).sum(axes) / count, 0)
-    b = jnp.where(real, labels - jnp.where(real, labels, 0).sum() / count, 0)
-    both = (a * b[..., None]).sum(axes)
-    sizes = jnp.sqrt((a**2).sum(axes) * (b**2).sum())
-    return jnp.where(sizes > 0, both / jnp.where(sizes > 0, sizes, 1), 0)
+    a = centred(states.reshape(-1, states.shape[-1]).T, real.reshape(-1), count)
+    b = centred(labels.reshape(len(labels), -1), real.reshape(-1), count)
+    sizes = jnp.sqrt((b**2).sum(-1)[:, None] * (a**2).sum(-1))
+    return jnp.where(sizes > 0, b @ a.T / jnp.where(sizes > 0, sizes, 1), 0)
+
+
+def centred(rows: Array, real: Array, count: Array) -> Array:
+    """Each row less its mean over the real steps, and 0 at the others."""
+    return jnp.where(real, rows - jnp.where(real, rows, 0).sum(-1, keepdims=True) / count, 0)
 
 
 def fits(owner: str, states: Array, labels: Array) -> None:

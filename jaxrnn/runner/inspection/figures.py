@@ -20,13 +20,13 @@ def heat_maps(path: Path, data: Mapping[str, Any]) -> None:
     """`panels` [rows, T] one under the other, over the same steps."""
     panels = data["panels"]
     rows = len(next(iter(panels.values())))
-    height = min(max(0.09 * rows, 1.2), 3.6)
+    height = min(max(0.09 * rows, 1.2), 3.6 if len(panels) < 3 else 2.6)
     with saved(path, (15, 1.2 + (height + 0.35) * len(panels)), data["title"]) as figure:
         every = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
         for axes, (name, values) in zip(every, panels.items(), strict=True):
             image = axes.imshow(values, aspect="auto", interpolation="none", **colours(values))
             axes.set_ylabel("unit")
-            axes.set_title(name, loc="left", fontsize="medium")
+            axes.set_title(f"{data['of']} {name}", loc="left", fontsize="medium")
             labelled(axes.yaxis, rows, [str(unit) for unit in data["units"]])
             figure.colorbar(image, ax=axes, pad=0.01, fraction=0.02)
         steps(every[-1], np.shape(next(iter(panels.values())))[1], data["ticks"])
@@ -53,7 +53,7 @@ def attribution(path: Path, data: Mapping[str, Any]) -> None:
             top.set_ylabel("attribution")
             top.margins(x=0)
         top.set_title(data["one_title"], loc="left", fontsize="medium")
-        steps(top, len(one), data["ticks"])
+        steps(every[-1], len(one), data["ticks"])
         if len(many):
             below = every[1]
             image = below.imshow(many, aspect="auto", interpolation="none", **colours(many))
@@ -61,8 +61,6 @@ def attribution(path: Path, data: Mapping[str, Any]) -> None:
             below.set_title(data["many_title"], loc="left", fontsize="medium")
             below.set_ylabel(data["rows_label"])
             labelled(below.yaxis, len(many), data["rows"], most=60)
-            steps(below, many.shape[1], data["ticks"])
-            top.tick_params(labelbottom=False)
 
 
 def probe_scores(path: Path, data: Mapping[str, Any]) -> None:
@@ -124,7 +122,8 @@ def plane(path: Path, data: Mapping[str, Any]) -> None:
             axes.text(x, y, word, fontsize=8, ha="center", va="center", **MONO)
         named_axes(axes, data["explained"])
         if data["kinds"]:
-            axes.legend(fontsize="small", markerscale=3, title="after")
+            for handle in axes.legend(fontsize="small", markerscale=3, title="after").legend_handles:
+                handle.set_alpha(1)
         variance(beside, data["explained"])
 
 
@@ -144,6 +143,10 @@ def resting(path: Path, data: Mapping[str, Any]) -> None:
                 if chosen.any():
                     axes.scatter(places[chosen, 0], places[chosen, second], marker=marker, color=colour, s=70, label=f"{label} ({chosen.sum()})", zorder=3, edgecolor="white", linewidth=0.6)
             named_axes(axes, data["explained"], second)
+            for place, n, outputs in zip(places, leaving, data["outputs"], strict=True):
+                if n == 0 and len(outputs) <= 4:
+                    signs = "".join("+" if y > 0 else "\u2212" for y in outputs)
+                    axes.annotate(signs, place[[0, second]], xytext=(6, 6), textcoords="offset points", fontsize=9)
         every[0].legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2, frameon=False)
         spectrum = every[-1]
         around = np.exp(2j * np.pi * np.linspace(0, 1, 200))
@@ -194,7 +197,7 @@ def colours(values: Any) -> dict[str, Any]:
     least, most = float(values.min(initial=0)), float(values.max(initial=0))
     if least >= 0 and most <= 1:
         return {"cmap": OPEN, "norm": Normalize(0, 1)}
-    size = max(-least, most) or 1.0
+    size = float(np.quantile(np.abs(values), 0.995)) or max(-least, most) or 1.0  # a few far out would pale all others
     return {"cmap": SIGNED, "norm": TwoSlopeNorm(0, -size, size)}
 
 

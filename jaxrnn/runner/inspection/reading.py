@@ -12,15 +12,14 @@ OPENING, CLOSING = "([{", ")]}"
 QUOTES = {'"': '"', "\u201c": "\u201d"}  # typographic ones have ends of their own
 
 
-def labels(symbols: Sequence[str], least: int = 20) -> dict[str, np.ndarray]:
-    """By name; what is there less than `least` times, or is missing less often, is left out."""
+def labels(symbols: Sequence[str]) -> dict[str, np.ndarray]:
+    """By name, one for each symbol."""
     characters = all(len(symbol) == 1 for symbol in symbols)
-    found = {name: np.array(list(label(symbols))) for name, label in (CHARACTERS if characters else WORDS).items()}
-    return {name: label for name, label in found.items() if enough(label, least)}
+    return {name: np.array(list(label(symbols))) for name, label in (CHARACTERS if characters else WORDS).items()}
 
 
-def enough(label: np.ndarray, least: int) -> bool:
-    """Of a number: it varies."""
+def enough(label: np.ndarray, least: int = 50) -> bool:
+    """Whether it is there often enough, and often enough not, to be found; of a number, whether it varies."""
     if label.dtype == bool:
         return least <= label.sum() <= len(label) - least
     return len(np.unique(label)) > 2
@@ -81,7 +80,6 @@ CHARACTERS = {
     "place in line": since(lambda c: c == "\n"),
     "place in word": since(lambda c: not is_word(c)),
     "words so far in line": since(lambda c: c == "\n", lambda c: c == " "),
-    "characters since a full stop": since(lambda c: c == "."),
     **EITHER,
     "line is indented": indented,
     "capital letter": each(str.isupper),

@@ -12,7 +12,7 @@ from jaxrnn.analysis import Attribution, integrated_gradients
 from jaxrnn.runner.inspection import figures
 from jaxrnn.runner.inspection.subject import SHOWN_SYMBOLS, Figure, Section, Subject
 
-NODES, OUTPUTS = 16, 30
+OUTPUTS = 16
 
 
 def rests_on(subject: Subject) -> Section:
@@ -30,7 +30,7 @@ def rests_on(subject: Subject) -> Section:
     explain = explainer(subject, by_step)
     found = [explain(t, k) for t, k in zip(places, wanted, strict=True)]
     if by_step:
-        which = int(np.argmax([reach(np.abs(rows(a.values[: t + 1]))) for a, t in zip(found, places, strict=True)]))
+        which = clearest(subject, found, places, wanted, ys)
         one, place, output = found[which], places[which], wanted[which]
     else:
         place, output = T - 1, int(np.abs(ys).argmax())
@@ -63,7 +63,7 @@ def explainer(subject: Subject, by_step: bool) -> Callable[[int, int], Attributi
             y = y.astype(jnp.float32)
             return (jax.nn.log_softmax(y) if subject.symbols is not None else y)[..., k].sum()
 
-        return integrated_gradients(layer, params, xs, of, nodes=NODES)
+        return integrated_gradients(layer, params, xs, of)
 
     xs = jnp.asarray(subject.xs)
     return lambda t, k: jax.tree.map(np.asarray, explain(subject.params, xs, jnp.asarray(t), jnp.asarray(k)))
@@ -80,6 +80,15 @@ def reach(sizes: np.ndarray) -> float:
     return float((sizes * back).sum() / max(sizes.sum(), 1e-30))
 
 
+def clearest(subject: Subject, found: list[Attribution], places: list[int], wanted: list[int], ys: np.ndarray) -> int:
+    """The output that rests on what is furthest back; among symbols, of those that the network expected."""
+    back = [reach(np.abs(rows(a.values[: t + 1]))) for a, t in zip(found, places, strict=True)]
+    if subject.symbols is not None:
+        sure = [probability(ys[t], k) for t, k in zip(places, wanted, strict=True)]
+        back = [b if p >= min(0.5, max(sure)) else -1.0 for b, p in zip(back, sure, strict=True)]
+    return int(np.argmax(back))
+
+
 def told(subject: Subject, found: list[Attribution], places: list[int], ys: np.ndarray) -> str:
     sizes = [np.abs(rows(a.values[: t + 1])) for a, t in zip(found, places, strict=True)]
     within = float(np.median([size[::-1][:5].sum() / max(size.sum(), 1e-30) for size in sizes]))
@@ -89,7 +98,7 @@ def told(subject: Subject, found: list[Attribution], places: list[int], ys: np.n
     return (
         f"{what} was traced back to every step before it, for {len(found)} output{'s' if len(found) > 1 else ''}. In the "
         f"median {within:.0%} of the attribution lies on the last 5 steps read, and it lies {back:.1f} steps back in the "
-        f"mean. The parts add up to the whole within {missing:.2g} (completeness, {NODES} nodes)."
+        f"mean. The parts add up to the whole within {missing:.2g} (completeness)."
     )
 
 

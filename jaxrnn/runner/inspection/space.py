@@ -7,7 +7,7 @@ from jaxrnn.analysis import pca, projected
 from jaxrnn.runner.inspection import figures
 from jaxrnn.runner.inspection.subject import Figure, Section, Subject, states
 
-AXES, CLOUD, WAYS = 20, 3000, 8
+AXES, CLOUD, WAYS, WRITTEN = 20, 3000, 8, 50
 
 
 def space(subject: Subject) -> Section:
@@ -23,7 +23,7 @@ def space(subject: Subject) -> Section:
     cloud = np.asarray(projected(found, jnp.asarray(flat[some])))[:, :2]
     way = np.asarray(projected(found, jnp.asarray(states(subject.seen)[name])))[:, :2]
     kinds = kinds_of(subject, some)
-    ways = [way]
+    ways = [way[:WRITTEN] if subject.ticks else way]
     if subject.symbols is None and every.ndim == 3:
         ways = list(np.asarray(projected(found, jnp.asarray(every[:, :WAYS])))[..., :2].swapaxes(0, 1))
     data = {
@@ -31,7 +31,7 @@ def space(subject: Subject) -> Section:
         "cloud": cloud,
         "kinds": kinds,
         "ways": ways,
-        "written": subject.ticks,
+        "written": subject.ticks and subject.ticks[:WRITTEN],
         "explained": explained,
     }
     total = np.cumsum(explained)

@@ -20,11 +20,11 @@ def traces(subject: Subject) -> Section:
         caption = f"{name}: {which}, those that move together side by side."
         panels = {key: a[:, units].T for key, a in own.items() if a.shape[-1] == first.shape[-1]}
         data = {"ticks": subject.ticks, "units": units, "panels": panels}
-        shown.append(Figure(f"states_{number}", figures.heat_maps, {"title": f"States of {name}"} | data, caption))
+        shown.append(Figure(f"states_{number}", figures.heat_maps, {"title": f"States of {name}", "of": "state"} | data, caption))
         gates = {key: np.asarray(a, np.float32) for key, a in trace.gates.items()}
         wide = {key: a[:, units].T for key, a in gates.items() if a.shape[-1] == first.shape[-1]}
         if wide:
-            title = {"title": f"Gates of {name}"}
+            title = {"title": f"Gates of {name}", "of": "gate"}
             shown.append(Figure(f"gates_{number}", figures.heat_maps, title | data | {"panels": wide}, caption))
     words = "Each row is a unit, each column a step of the input under it. Red is above 0 and blue below; a gate is dark where it is open (1)."
     return Section("States and gates", words, shown)

@@ -100,7 +100,7 @@ def scores(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def drawn(subject: Subject, rows: Sequence[Mapping[str, Any]], labels: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
     """The best-tracked labels over the sequence that is shown, where they are known there."""
     if subject.symbols is not None:
-        here = reading.labels([subject.symbols[k] for k in subject.xs], least=1)
+        here = reading.labels([subject.symbols[k] for k in subject.xs])
     elif subject.probed is not None:
         here = {}  # the sequence shown need not be among the probed
     else:

@@ -25,7 +25,7 @@ from jaxrnn import CELLS, Layer, checks, dense, embed, generate, stack
 from jaxrnn.runner.config import Sample, Text
 from jaxrnn.runner.devices import AXIS
 from jaxrnn.runner.files import write_whole
-from jaxrnn.runner.inspection.reading import labels
+from jaxrnn.runner.inspection.reading import enough, labels
 from jaxrnn.runner.networks import policy_of, recurrent
 from jaxrnn.runner.problem import Probed, Problem, sha256
 from jaxrnn.runner.symbols import Symbols, commonest, decode, encode, level_of, opening, spaced, split
@@ -33,7 +33,7 @@ from jaxrnn.runner.tasks.next_symbol import predicted
 from jaxrnn.runner.users_files import read_text
 
 LONGEST_HELD_OUT = 100_000
-STREAMS, LONGEST_STREAM = 8, 1500  # that are looked into
+STREAMS, LONGEST_STREAM = 8, 1000  # that are looked into
 PIECE = 4096  # symbols an evaluation reads at a time, so that its memory does not grow with the text
 
 
@@ -218,8 +218,8 @@ def probed(text: np.ndarray, vocabulary: Symbols) -> Probed:
     T = max(min(len(text) // STREAMS, LONGEST_STREAM), 1)
     streams = [text[start : start + T] for start in range(0, T * min(STREAMS, len(text) // T), T)]
     known = [labels([vocabulary[k] for k in stream]) for stream in streams]
-    names = [name for name in known[0] if all(name in each for each in known)]
-    return Probed(np.stack(streams, 1), {name: np.stack([each[name] for each in known], 1) for name in names})
+    every = {name: np.stack([each[name] for each in known], 1) for name in known[0]}
+    return Probed(np.stack(streams, 1), {name: label for name, label in every.items() if enough(label)})
 
 
 def anchors(data: Data, split: str, vocabulary: Symbols) -> dict[str, float]:
