@@ -147,7 +147,7 @@ def batch_major(layer: Layer) -> Layer:
     batch_major(last(layer)) gives [B, n], as last(layer) does.
     """
     checks.layer("batch_major", "layer", layer)
-    has_time = _has_time(layer.spec)
+    timed = has_time(layer.spec)
 
     def swap(a: Array | None) -> Array | None:
         return None if a is None else jnp.swapaxes(a, 0, 1)
@@ -159,7 +159,7 @@ def batch_major(layer: Layer) -> Layer:
         for name, a in (("mask", mask), ("reset", reset)):
             checks.steps("batch_major", name, a, xs.shape[: getattr(a, "ndim", 2)])
         carry, ys = layer.apply(params, carry, swap(xs), key=key, mask=swap(mask), reset=swap(reset))
-        return carry, jnp.swapaxes(ys, 0, 1) if has_time else ys
+        return carry, jnp.swapaxes(ys, 0, 1) if timed else ys
 
     return layer._replace(apply=apply, spec=spec("batch_major", layer))
 
@@ -314,11 +314,11 @@ def _directions(made_by: Spec | None) -> set[bool]:
     return set().union(*map(_directions, made_by.children))
 
 
-def _has_time(made_by: Spec | None) -> bool:
+def has_time(made_by: Spec | None) -> bool:
     """Whether a layer's ys have a time axis, as far as its spec tells: not under last, nor in two directions of it."""
     if made_by is None or made_by.name == "unroll":
         return True
-    return made_by.name not in ("last", "first") and all(map(_has_time, made_by.children))
+    return made_by.name not in ("last", "first") and all(map(has_time, made_by.children))
 
 
 def _keys(owner: str, key: PRNGKeyArray | None, n: int) -> Any:

@@ -80,9 +80,7 @@ def fixed_points(
     return FixedPoints(carries, q[kept], np.take_along_axis(spectra, order, -1), reached)
 
 
-def trajectory(
-    layer: Layer, params: Params, carry: Carry, xs: Shaped[Array, "T *like_xs"]
-) -> Carry:
+def trajectory(layer: Layer, params: Params, carry: Carry, xs: Shaped[Array, "T *like_xs"]) -> Carry:
     """The carry after each step, [T, *batch, ...] a leaf: of all of the layer, so that it can go on from there."""
     checks.forward("trajectory", "layer", layer)
 

@@ -2,8 +2,8 @@
 
     h_t = step(h_{t-1}, x_t) + e_t,  e_t = 0,  so that  dL/dh_t = dL/de_t
 
-The nudge e_t is added where the step's equations make h_t, so all that reads h_t meets it: the next step, y_t, and in an
-LSTM's case for c_t also h_t. dL/dh_t is therefore total: all of the ways from h_t to the loss. A masked step holds the
+The nudge e_t is added where the step's equations make h_t, so all that reads h_t meets it: the next step, y_t, and of
+an LSTM's c_t also h_t. dL/dh_t is therefore total, by all of the ways from h_t to the loss. A masked step holds the
 carry, and its dL/dh_t is that of the carry held.
 
 Layers are looked on from outside (observer.py): any Layer that is made of `unroll` is served, however it is stacked and
@@ -70,7 +70,7 @@ def observe(
     """`layer.apply`, and the states, gates and, for `loss` of its ys, gradients of every recurrent layer inside.
 
     A pure function of the arrays: under jit it is compiled once, called by itself anew each time.
-    Raises ValueError where no layer inside is made by `unroll`, or one is applied inside a jit, scan or vmap of its own.
+    Raises ValueError where no layer inside is made by `unroll`, or one is applied inside a jit, scan or vmap.
     """
     checks.layer("observe", "layer", layer)
 
@@ -91,23 +91,35 @@ def observe_loss(
     function -> (loss, aux), as for jax.value_and_grad with has_aux; each layer is named by the place of its params in
     `params`. Raises ValueError as `observe`.
     """
+    if differentiate:
+        value, _, layers = observe_gradients(function, params, *rest, of_params=False)
+        return value, layers
+    calls = _found(function, params, *rest).calls
+    looking = _Looking([[None for _ in call.nudges] for call in calls])
+    with observed(looking):
+        value = function(params, *rest)
+    return value, _joined(calls, looking.noted, [None] * len(calls))
+
+
+def observe_gradients(
+    function: Callable[..., tuple[Any, Any]], params: Params, *rest: Any, of_params: bool = True
+) -> tuple[tuple[Any, Any], Any, dict[str, Trace]]:
+    """(function(params, *rest), its gradient for params, the Trace of each recurrent layer), as `observe_loss`."""
     found = _found(function, params, *rest)
 
-    def run(nudges: list[Any]) -> tuple[Any, tuple[Any, list[_Noted]]]:
+    def run(nudges: list[Any], given: Params) -> tuple[Any, tuple[Any, list[Noted]]]:
         looking = _Looking(nudges)
         with observed(looking):
-            value, aux = function(params, *rest)
+            value, aux = function(given if of_params else params, *rest)
         return value, (aux, looking.noted)
 
     nudges = [
         [None if e is None else jnp.zeros((noted.xs.shape[0], *e.shape), e.dtype) for e in call.nudges]
         for call, noted in zip(found.calls, found.noted, strict=True)
     ]
-    if not differentiate:
-        value, (aux, noted) = run(nudges)
-        return (value, aux), _joined(found.calls, noted, [None] * len(noted))
-    (value, (aux, noted)), gradients = jax.value_and_grad(run, has_aux=True)(nudges)
-    return (value, aux), _joined(found.calls, noted, gradients)
+    derived = jax.value_and_grad(run, (0, 1), has_aux=True)
+    (value, (aux, noted)), (gradients, of) = derived(nudges, params if of_params else None)
+    return (value, aux), of, _joined(found.calls, noted, gradients)
 
 
 def parts(
@@ -134,32 +146,42 @@ def parts(
     looking = _Looking([[None for _ in call.nudges] for call in calls])
     with observed(looking):
         apply(params, carry, xs, where)
-    found: dict[str, Part] = {}
+    windows: dict[str, list[Inputs]] = {}
+    firsts: dict[str, tuple[Call, Noted]] = {}
     for call, noted in zip(calls, looking.noted, strict=True):
-        order = backwards if call.reverse else (lambda inputs: inputs)
-        inputs = order(Inputs(noted.xs, noted.mask, noted.reset))
-        if call.name in found:  # a window of truncate: it goes on where the one before ended
-            before = found[call.name]
-            joined = _along_time([Inputs(before.xs, before.mask, before.reset), inputs])
-            found[call.name] = before._replace(xs=joined.xs, mask=joined.mask, reset=joined.reset)
-        else:
-            found[call.name] = Part(call.cell, noted.params, noted.start, *inputs)
-    return found
+        inputs = Inputs(noted.xs, noted.mask, noted.reset)
+        windows.setdefault(call.name, []).append(backwards(inputs) if call.reverse else inputs)
+        firsts.setdefault(call.name, (call, noted))
+    return {
+        name: Part(call.cell, noted.params, noted.start, *_along_time(windows[name]))
+        for name, (call, noted) in firsts.items()
+    }
+
+
+def calls(layer: Layer, params: Params, carry: Carry, xs: Any) -> tuple[list["Call"], list["Noted"]]:
+    """What `observe` would see of each call of a recurrent layer, as shapes; none where there is no such layer."""
+
+    def apply(params: Params, carry: Carry, xs: Array) -> tuple[Any, Any]:
+        return None, layer.apply(params, carry, xs)
+
+    found = _look(apply, params, carry, xs)
+    return found.calls, found.noted
 
 
 # -- looking on
 
 
-class _Call(NamedTuple):
+class Call(NamedTuple):
     """What is known of one call of a layer's apply before anything is computed."""
 
     name: str
     cell: Cell
     reverse: bool
+    given: bool  # whether it reads what the function was given
     nudges: list[Any]  # the types of the nudges, a leaf of the carry each; None for one that has no gradient
 
 
-class _Noted(NamedTuple):
+class Noted(NamedTuple):
     """The arrays of one call."""
 
     carry: Any
@@ -173,25 +195,29 @@ class _Noted(NamedTuple):
 
 
 class _Found(NamedTuple):
-    calls: list[_Call]
-    noted: list[_Noted]  # types alone
+    calls: list[Call]
+    noted: list[Noted]  # types alone
 
 
 def _found(function: Callable[..., tuple[Any, Any]], params: Params, *rest: Any) -> _Found:
+    """The calls that a function makes, of which there must be one."""
+    found = _look(function, params, *rest)
+    if not found.calls:
+        raise ValueError("observe: no layer made by unroll was applied, wanted one, and not under a jit of its own")
+    return found
+
+
+def _look(function: Callable[..., tuple[Any, Any]], params: Params, *rest: Any) -> _Found:
     """The calls that a function makes, without computing it. Here every leaf of the params is an array of its own."""
     looking = _Looking(None)
 
-    def trace(params: Params, *rest: Any) -> list[_Noted]:
-        looking.begin(params)
+    def trace(params: Params, *rest: Any) -> list[Noted]:
+        looking.begin(params, rest)
         with observed(looking):
             function(params, *rest)
         return looking.noted
 
     noted = jax.eval_shape(trace, params, *rest)
-    if not noted:
-        raise ValueError(
-            "observe: no layer made by unroll was applied, wanted one; under a jit of its own it is unseen"
-        )
     return _Found(looking.calls, noted)
 
 
@@ -200,15 +226,17 @@ class _Looking:
 
     def __init__(self, nudges: list[Any] | None) -> None:
         self.nudges = nudges
-        self.calls: list[_Call] = []
-        self.noted: list[_Noted] = []
+        self.calls: list[Call] = []
+        self.noted: list[Noted] = []
         self.in_window: list[str] = []
         self.places: dict[int, Any] = {}
+        self.rest: set[int] = set()
         self.trace = get_opaque_trace_state()
 
-    def begin(self, params: Params) -> None:
+    def begin(self, params: Params, rest: Any) -> None:
         """From now on a layer is known by the place of its params among these."""
         self.places = {id(leaf): path for path, leaf in jax.tree.leaves_with_path(params)}
+        self.rest = {id(leaf) for leaf in jax.tree.leaves(rest)}
         self.trace = get_opaque_trace_state()
 
     def window(self) -> None:
@@ -226,14 +254,13 @@ class _Looking:
         last, noted, types = _run(cell, reverse, params, carry, inputs, keys, given)
         self.noted.append(noted)
         if given is None:
-            self.calls.append(_Call(self.named(name, params), cell, reverse, types))
+            self.calls.append(Call(self.named(name, params), cell, reverse, id(inputs.xs) in self.rest, types))
         return last, noted.ys
 
     def named(self, cell: str, params: Params) -> str:
         """The cell and the place of its params; one that is applied again with the same params gets a number."""
-        place = next(
-            (self.place(*leaf) for leaf in jax.tree.leaves_with_path(params) if id(leaf[1]) in self.places), ""
-        )
+        known = [leaf for leaf in jax.tree.leaves_with_path(params) if id(leaf[1]) in self.places]
+        place = self.place(*known[0]) if known else ""
         name = f"{cell} {place}".strip()
         self.in_window.append(name)
         again = self.in_window.count(name)
@@ -246,7 +273,7 @@ class _Looking:
 
 def _run(
     cell: Cell, reverse: bool, params: Params, carry: Carry, inputs: Inputs, keys: Keys | None, nudges: Any
-) -> tuple[Carry, _Noted, list[Any]]:
+) -> tuple[Carry, Noted, list[Any]]:
     """(the last carry, what was noted, the types of the nudges); nudges None: their types are to be found."""
     types: list[Any] = []
 
@@ -265,16 +292,14 @@ def _run(
         (_, now), real, _ = moment
         if real is not None and now is not None:  # the carry that is held is a state too
             leaves, structure = jax.tree.flatten(after)
-            held = [
-                a if e is None else choose(real, a, a + e.astype(a.dtype)) for a, e in zip(leaves, now, strict=True)
-            ]
-            after = structure.unflatten(held)
+            pairs = zip(leaves, now, strict=True)
+            after = structure.unflatten(a if e is None else choose(real, a, a + e.astype(a.dtype)) for a, e in pairs)
         return after, (after, *told)
 
     us = guarded.project(params, backwards(inputs) if reverse else inputs, keys)
     last, along = jax.lax.scan(body, carry, us)
-    along = flip(along) if reverse else along
-    return last, _Noted(*along, *inputs, params, carry), types
+    states, ys, gates = flip(along) if reverse else along
+    return last, Noted(states, ys, gates, inputs.xs, inputs.mask, inputs.reset, params, carry), types
 
 
 def nudged(
@@ -335,7 +360,7 @@ def _made(v: Any, makers: dict[Any, Any]) -> bool:
     return not isinstance(v, Literal) and v in makers
 
 
-def _joined(calls: list[_Call], noted: list[_Noted], gradients: list[Any]) -> dict[str, Trace]:
+def _joined(calls: list[Call], noted: list[Noted], gradients: list[Any]) -> dict[str, Trace]:
     """The traces by name; windows of one sequence one after the other."""
     pieces: dict[str, list[Trace]] = {}
     for call, one, gradient in zip(calls, noted, gradients, strict=True):

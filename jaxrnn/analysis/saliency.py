@@ -27,7 +27,6 @@ from jaxrnn.types import Carry, Layer, Params, Spec
 from jaxrnn.words import describe
 
 
-
 class _Pieces(NamedTuple):
     """Of the line from the baseline; those to come are of length 0."""
 

@@ -27,6 +27,7 @@ from jaxrnn.runner.best import Best, first_best, good_enough, look, out_of_patie
 from jaxrnn.runner.checkpoint import checkpoints, save
 from jaxrnn.runner.config import Trained
 from jaxrnn.runner.devices import AXIS, make_mesh, on_host, place
+from jaxrnn.runner.draws import noise
 from jaxrnn.runner.metrics import metrics_file
 from jaxrnn.runner.numbers import number
 from jaxrnn.runner.optimizers import make_optimizer
@@ -35,6 +36,7 @@ from jaxrnn.runner.progress import progress
 from jaxrnn.runner.seeds import Seeds, described, each, for_each, seeds_of
 from jaxrnn.runner.stopping import Stopped, asked, held, on_abandoning
 from jaxrnn.runner.tensorboard import events
+from jaxrnn.runner.watching import make_watch
 from jaxrnn.sharding import vary
 
 
@@ -69,6 +71,7 @@ def fit(task: str, problem: Problem, config: Trained, begun: Begun, directory: P
     best, line = begun.best, begun.pending
     step = saved = first = int(np.max(begun.state.step))
     state = place(mesh, begun.state, for_each(seeds, SPECS))
+    watch = make_watch(problem, seeds, begun.state.params, begun.state.carry) if config.watch else None
     update = make_update(problem, optimizer, mesh, seeds)
     began, ends, looked = time.perf_counter() - begun.seconds, threading.Lock(), ""
     with (
@@ -105,6 +108,8 @@ def fit(task: str, problem: Problem, config: Trained, begun: Begun, directory: P
                             show(step, f"looking at the {problem.splits[0]} part", between=True)
                             best, scores = look(problem, best, step, on_host(mesh, state.params), seeds)
                             line |= scores
+                            if watch:
+                                line |= watch(*on_host(mesh, (state.params, state.carry)), step)
                             looked = "  ".join(f"{k} {number(v)}" for k, v in list(scores.items())[:1])
                         with held():
                             write(step=step, **line)
@@ -191,7 +196,7 @@ def make_update(problem: Problem, optimizer: optax.GradientTransformation, mesh:
     """
 
     def propose(state: State, seed: Array, batch: PyTree, stop: Array) -> tuple[State, Array, Finite, Array]:
-        key = jax.random.fold_in(jax.random.split(jax.random.key(seed), 3)[1], state.step + 1)
+        key = noise(seed, state.step)
         if mesh.size > 1:
             key = jax.random.fold_in(key, jax.lax.axis_index(AXIS))  # noise of its own for each part of the batch
         params = vary(state.params, frozenset({AXIS}))

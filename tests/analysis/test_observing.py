@@ -99,7 +99,7 @@ def test_the_gradient_of_an_lstms_cell_state_goes_through_h_too():
 
 
 def test_gates_obey_the_equations():
-    """c_t = f c_{t-1} + i g and h_t = o tanh(c_t), by the names the lstm gives; h_t = (1 - z) n + z h_{t-1} in a gru."""
+    """c_t = f c_{t-1} + i g and h_t = o tanh(c_t) by an lstm's names, h_t = (1 - z) n + z h_{t-1} by a gru's."""
     e = example("lstm")
     t = observe(unroll(e.cell), e.params, e.carry, e.xs).layers["lstm"]
     before = jnp.concatenate([e.carry.c[None], t.carry.c[:-1]])

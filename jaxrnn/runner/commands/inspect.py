@@ -63,7 +63,9 @@ def sections(subject: Subject, folder: Path, console: Console) -> Iterator[str]:
             write_whole(folder / f"{figure.name}.json", showing.as_json(as_json(data)) + "\n")
             figure.draw(folder / f"{figure.name}.png", data)
             parts.append(f"![{section.title}]({figure.name}.png)\n\n*{figure.caption}*")
-        console.out(f"{title}: {', '.join(figure.name for figure in section.figures) or 'in the report'}", highlight=False)
+        console.out(
+            f"{title}: {', '.join(figure.name for figure in section.figures) or 'in the report'}", highlight=False
+        )
         yield "\n\n".join(filter(None, parts))
 
 

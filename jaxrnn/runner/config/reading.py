@@ -13,7 +13,7 @@ from jaxrnn.runner.config.base import Config
 
 # What may be another when a run goes on: how long it is, when it looks and saves, and who computes it.
 MAY_CHANGE = (
-    *("steps", "evaluate_every", "patience", "checkpoint_every", "tensorboard", "out"),
+    *("steps", "evaluate_every", "patience", "checkpoint_every", "tensorboard", "watch", "out"),
     *("coordinator", "processes", "process", "wait", "heartbeat"),
 )
 

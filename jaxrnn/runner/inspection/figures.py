@@ -74,7 +74,9 @@ def probe_scores(path: Path, data: Mapping[str, Any]) -> None:
             (right, data["r"], data["r_by_chance"], "The best single unit", "|correlation|"),
         ):
             axes.barh(places, np.maximum(values, 0), 0.7, color="#7fa8d1")
-            axes.plot(np.maximum(chance, 0), places, "|", color="black", markersize=14, markeredgewidth=2, label="by chance")
+            axes.plot(
+                np.maximum(chance, 0), places, "|", color="black", markersize=14, markeredgewidth=2, label="by chance"
+            )
             axes.set(title=title, xlabel=label, xlim=(0, 1.0))
             axes.grid(axis="x", alpha=0.3)
         left.set_yticks(places, names)
@@ -99,7 +101,11 @@ def tracks(path: Path, data: Mapping[str, Any]) -> None:
             axes.set_zorder(other.get_zorder() + 1)
             axes.set_frame_on(False)
             what = "shaded" if track["binary"] else "dashed, right scale"
-            axes.set_title(f"{track['name']} ({what}) and unit {track['unit']} of {track['layer']} (red), r = {track['r']:.2f}", loc="left", fontsize="medium")
+            axes.set_title(
+                f"{track['name']} ({what}) and unit {track['unit']} of {track['layer']} (red), r = {track['r']:.2f}",
+                loc="left",
+                fontsize="medium",
+            )
             axes.set_ylabel("state")
             axes.margins(x=0)
         steps(every[-1], len(data["tracks"][0]["state"]), data["ticks"])
@@ -141,7 +147,17 @@ def resting(path: Path, data: Mapping[str, Any]) -> None:
             groups += [(leaving > 1, "P", "#a50026", "more unstable directions")]
             for chosen, marker, colour, label in groups:
                 if chosen.any():
-                    axes.scatter(places[chosen, 0], places[chosen, second], marker=marker, color=colour, s=70, label=f"{label} ({chosen.sum()})", zorder=3, edgecolor="white", linewidth=0.6)
+                    axes.scatter(
+                        places[chosen, 0],
+                        places[chosen, second],
+                        marker=marker,
+                        color=colour,
+                        s=70,
+                        label=f"{label} ({chosen.sum()})",
+                        zorder=3,
+                        edgecolor="white",
+                        linewidth=0.6,
+                    )
             named_axes(axes, data["explained"], second)
             for place, n, outputs in zip(places, leaving, data["outputs"], strict=True):
                 if n == 0 and len(outputs) <= 4:
@@ -153,7 +169,14 @@ def resting(path: Path, data: Mapping[str, Any]) -> None:
         spectrum.plot(around.real, around.imag, color="0.4", linewidth=1)
         for values, n in zip(data["eigenvalues"], leaving, strict=True):
             values = np.array(values)
-            spectrum.scatter(values[:, 0], values[:, 1], s=9, color="#1a9850" if n == 0 else "#f46d43" if n == 1 else "#a50026", alpha=0.6, linewidth=0)
+            spectrum.scatter(
+                values[:, 0],
+                values[:, 1],
+                s=9,
+                color="#1a9850" if n == 0 else "#f46d43" if n == 1 else "#a50026",
+                alpha=0.6,
+                linewidth=0,
+            )
         spectrum.set(title="Eigenvalues at each point", xlabel="real part", ylabel="imaginary part", aspect="equal")
         spectrum.set_title("Eigenvalues; inside the circle states come back", fontsize="medium")
         spectrum.grid(alpha=0.3)

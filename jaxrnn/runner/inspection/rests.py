@@ -8,7 +8,17 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import PyTree
 
-from jaxrnn.analysis import FixedPoints, fixed_points, kind, pca, projected, scattered, time_constants, trajectory, unstable
+from jaxrnn.analysis import (
+    FixedPoints,
+    fixed_points,
+    kind,
+    pca,
+    projected,
+    scattered,
+    time_constants,
+    trajectory,
+    unstable,
+)
 from jaxrnn.runner import showing
 from jaxrnn.runner.inspection import figures
 from jaxrnn.runner.inspection.subject import Figure, Section, Subject

@@ -49,7 +49,11 @@ def rests_on(subject: Subject) -> Section:
         "missing": [float(a.missing) for a in (found or [one])],
     }
     caption = "Red speaks for the output, blue against it; all of a row adds up to the output less what it would be with nothing read."
-    return Section("What the outputs rest on", told(subject, found or [one], places or [place], ys), [Figure("saliency", figures.attribution, data, caption)])
+    return Section(
+        "What the outputs rest on",
+        told(subject, found or [one], places or [place], ys),
+        [Figure("saliency", figures.attribution, data, caption)],
+    )
 
 
 def explainer(subject: Subject, by_step: bool) -> Callable[[int, int], Attribution]:
@@ -94,7 +98,11 @@ def told(subject: Subject, found: list[Attribution], places: list[int], ys: np.n
     within = float(np.median([size[::-1][:5].sum() / max(size.sum(), 1e-30) for size in sizes]))
     back = float(np.median([reach(size) for size in sizes]))
     missing = max(abs(float(a.missing)) for a in found)
-    what = "The log-probability of a symbol that came next" if subject.symbols is not None else "The largest output of a step"
+    what = (
+        "The log-probability of a symbol that came next"
+        if subject.symbols is not None
+        else "The largest output of a step"
+    )
     return (
         f"{what} was traced back to every step before it, for {len(found)} output{'s' if len(found) > 1 else ''}. In the "
         f"median {within:.0%} of the attribution lies on the last 5 steps read, and it lies {back:.1f} steps back in the "

@@ -36,7 +36,11 @@ def space(subject: Subject) -> Section:
     }
     total = np.cumsum(explained)
     enough = int(np.searchsorted(total, 0.9)) + 1
-    held = f"{enough} of {flat.shape[-1]} axes hold" if enough <= len(total) else f"more than {len(total)} of {flat.shape[-1]} axes are needed to hold"
+    held = (
+        f"{enough} of {flat.shape[-1]} axes hold"
+        if enough <= len(total)
+        else f"more than {len(total)} of {flat.shape[-1]} axes are needed to hold"
+    )
     words = (
         f"The states of {name} after {len(flat):,} steps, on their principal axes. {held.capitalize()} 90 % of the variance; "
         f"the two drawn hold {total[1]:.0%}."

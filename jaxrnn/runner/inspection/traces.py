@@ -16,11 +16,17 @@ def traces(subject: Subject) -> Section:
         own = {key.removeprefix(name).removeprefix(": ") or "h": a for key, a in found.items() if key.startswith(name)}
         first = next(iter(own.values()))
         units = chosen(first)
-        which = f"the {len(units)} of {first.shape[-1]} units that change most" if len(units) < first.shape[-1] else "all units"
+        which = (
+            f"the {len(units)} of {first.shape[-1]} units that change most"
+            if len(units) < first.shape[-1]
+            else "all units"
+        )
         caption = f"{name}: {which}, those that move together side by side."
         panels = {key: a[:, units].T for key, a in own.items() if a.shape[-1] == first.shape[-1]}
         data = {"ticks": subject.ticks, "units": units, "panels": panels}
-        shown.append(Figure(f"states_{number}", figures.heat_maps, {"title": f"States of {name}", "of": "state"} | data, caption))
+        shown.append(
+            Figure(f"states_{number}", figures.heat_maps, {"title": f"States of {name}", "of": "state"} | data, caption)
+        )
         gates = {key: np.asarray(a, np.float32) for key, a in trace.gates.items()}
         wide = {key: a[:, units].T for key, a in gates.items() if a.shape[-1] == first.shape[-1]}
         if wide:

@@ -35,11 +35,25 @@ def tracked(subject: Subject) -> Section:
         "for yes or no, by R^2 for a number. By chance: what always the commonest answer, or the mean, would score. The best "
         "single unit goes with the label by r; by chance: the best |r| when the label is shifted in time.\n\n"
     ) + showing.markdown([table_row(r) for r in rows])
-    shown = [Figure("tracking", figures.probe_scores, scores(rows), "The longer the bar beyond its mark, the better it is known.")]
+    shown = [
+        Figure(
+            "tracking",
+            figures.probe_scores,
+            scores(rows),
+            "The longer the bar beyond its mark, the better it is known.",
+        )
+    ]
     tracks = drawn(subject, rows, labels)
     if tracks:
         data = {"title": "Units that track something", "ticks": subject.ticks, "tracks": tracks}
-        shown.append(Figure("tracking_units", figures.tracks, data, "The unit that goes best with each label, over the sequence shown."))
+        shown.append(
+            Figure(
+                "tracking_units",
+                figures.tracks,
+                data,
+                "The unit that goes best with each label, over the sequence shown.",
+            )
+        )
     return Section("Units that track something", words, shown)
 
 
@@ -68,7 +82,11 @@ def remembered(xs: np.ndarray) -> dict[str, np.ndarray]:
     for lag in LAGS:
         for k in range(min(xs.shape[-1], MOST_FEATURES)):
             label = np.concatenate([np.full_like(xs[:lag, ..., k], xs[..., k].mean()), xs[: len(xs) - lag, ..., k]])
-            if len(xs) >= 8 * max(lag, 1) and label[: len(xs) * 3 // 4].std() > 0 and label[len(xs) * 3 // 4 :].std() > 0:
+            if (
+                len(xs) >= 8 * max(lag, 1)
+                and label[: len(xs) * 3 // 4].std() > 0
+                and label[len(xs) * 3 // 4 :].std() > 0
+            ):
                 ago = "now" if lag == 0 else f"{lag} step{'s' if lag > 1 else ''} ago"
                 found[f"input {k + 1} {ago}"] = label
     return found
@@ -97,7 +115,9 @@ def scores(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def drawn(subject: Subject, rows: Sequence[Mapping[str, Any]], labels: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+def drawn(
+    subject: Subject, rows: Sequence[Mapping[str, Any]], labels: Mapping[str, np.ndarray]
+) -> list[dict[str, Any]]:
     """The best-tracked labels over the sequence that is shown, where they are known there."""
     if subject.symbols is not None:
         here = reading.labels([subject.symbols[k] for k in subject.xs])
@@ -107,6 +127,4 @@ def drawn(subject: Subject, rows: Sequence[Mapping[str, Any]], labels: Mapping[s
         here = labels
     own = states(subject.seen)
     best = sorted((r for r in rows if r["name"] in here), key=lambda r: -(abs(r["r"]) - r["r_by_chance"]))[:TRACKS]
-    return [
-        {**r, "state": own[r["layer"]][:, r["unit"]], "label": here[r["name"]].astype(float)} for r in best
-    ]
+    return [{**r, "state": own[r["layer"]][:, r["unit"]], "label": here[r["name"]].astype(float)} for r in best]

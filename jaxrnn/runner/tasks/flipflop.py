@@ -92,9 +92,7 @@ def alone(batch: Batch) -> float:
 def probed(batch: Batch, count: int = 32) -> Probed:
     """Some sequences, and the bits that should be kept."""
     bits = range(batch.ys.shape[-1])
-    return Probed(
-        np.asarray(floats(batch.xs[:, :count])), {f"bit {k + 1}": batch.ys[:, :count, k] > 0 for k in bits}
-    )
+    return Probed(np.asarray(floats(batch.xs[:, :count])), {f"bit {k + 1}": batch.ys[:, :count, k] > 0 for k in bits})
 
 
 def floats(xs: Any) -> Array:
