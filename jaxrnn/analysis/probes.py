@@ -17,7 +17,7 @@ from jaxrnn.analysis.tracking import fits
 from jaxrnn.policy import promote
 from jaxrnn.words import describe
 
-ROUNDS = 200  # of logistic regression; each lowers its loss
+ROUNDS = 100  # of logistic regression; each lowers its loss
 
 
 class Probe(NamedTuple):

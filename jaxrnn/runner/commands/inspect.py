@@ -13,6 +13,8 @@ from jaxrnn.runner import showing
 from jaxrnn.runner.commands.options import Inspect
 from jaxrnn.runner.console import make_console
 from jaxrnn.runner.files import write_whole
+from jaxrnn.runner.inspection.costs import costs
+from jaxrnn.runner.inspection.difficulty import difficulty
 from jaxrnn.runner.inspection.rests import rests
 from jaxrnn.runner.inspection.rests_on import rests_on
 from jaxrnn.runner.inspection.space import space
@@ -32,6 +34,8 @@ SECTIONS: dict[str, Callable[[Subject], Section]] = {
     "Units that track something": tracked,
     "State space": space,
     "Where it rests": rests,
+    "How the gradient fares": difficulty,
+    "What it costs": costs,
 }
 
 

@@ -13,10 +13,11 @@ from matplotlib.colors import Normalize, TwoSlopeNorm
 from matplotlib.figure import Figure
 
 SIGNED, OPEN = "RdBu_r", "Greys"
+Data = Mapping[str, Any]
 MONO = {"family": "monospace"}
 
 
-def heat_maps(path: Path, data: Mapping[str, Any]) -> None:
+def heat_maps(path: Path, data: Data) -> None:
     """`panels` [rows, T] one under the other, over the same steps."""
     panels = data["panels"]
     rows = len(next(iter(panels.values())))
@@ -32,7 +33,7 @@ def heat_maps(path: Path, data: Mapping[str, Any]) -> None:
         steps(every[-1], np.shape(next(iter(panels.values())))[1], data["ticks"])
 
 
-def attribution(path: Path, data: Mapping[str, Any]) -> None:
+def attribution(path: Path, data: Data) -> None:
     """What one output rests on, as bars or, for several features, as a heat map; under it the same for many outputs."""
     one, many = np.array(data["one"]), np.array(data["many"])
     wide = one.ndim > 1 and one.shape[1] > 1
@@ -63,7 +64,7 @@ def attribution(path: Path, data: Mapping[str, Any]) -> None:
             labelled(below.yaxis, len(many), data["rows"], most=60)
 
 
-def probe_scores(path: Path, data: Mapping[str, Any]) -> None:
+def probe_scores(path: Path, data: Data) -> None:
     """Two panels: how well a line through all units tells each label, and how well the best single unit goes with it."""
     names = data["names"]
     with saved(path, (12, 1.5 + 0.42 * len(names)), data["title"]) as figure:
@@ -85,7 +86,7 @@ def probe_scores(path: Path, data: Mapping[str, Any]) -> None:
         figure.legend(handles, words, loc="outside lower right")
 
 
-def tracks(path: Path, data: Mapping[str, Any]) -> None:
+def tracks(path: Path, data: Data) -> None:
     """Single units over the steps, with what they track under them: shaded where true, dashed where a number."""
     with saved(path, (15, 1.2 + 1.5 * len(data["tracks"])), data["title"]) as figure:
         every = figure.subplots(len(data["tracks"]), sharex=True, squeeze=False)[:, 0]
@@ -111,7 +112,7 @@ def tracks(path: Path, data: Mapping[str, Any]) -> None:
         steps(every[-1], len(data["tracks"][0]["state"]), data["ticks"])
 
 
-def plane(path: Path, data: Mapping[str, Any]) -> None:
+def plane(path: Path, data: Data) -> None:
     """States on their first two axes: a cloud by kinds, one way through it with its steps written, and the variance."""
     with saved(path, (14, 7), data["title"]) as figure:
         axes, beside = figure.subplots(1, 2, width_ratios=[3.2, 1])
@@ -133,7 +134,7 @@ def plane(path: Path, data: Mapping[str, Any]) -> None:
         variance(beside, data["explained"])
 
 
-def resting(path: Path, data: Mapping[str, Any]) -> None:
+def resting(path: Path, data: Data) -> None:
     """Fixed points among trajectories on the first two axes, and on the first and the third; their eigenvalues."""
     places, leaving = np.array(data["points"]), np.array(data["unstable"])
     ways = [np.array(way) for way in data["ways"]]
@@ -180,6 +181,20 @@ def resting(path: Path, data: Mapping[str, Any]) -> None:
         spectrum.set(title="Eigenvalues at each point", xlabel="real part", ylabel="imaginary part", aspect="equal")
         spectrum.set_title("Eigenvalues; inside the circle states come back", fontsize="medium")
         spectrum.grid(alpha=0.3)
+
+
+def costs(path: Path, data: Data) -> None:
+    """Operations of each layer, forward and in training."""
+    names, places = data["layers"], np.arange(len(data["layers"]))
+    with saved(path, (9, 1.6 + 0.55 * len(names)), data["title"]) as figure:
+        axes = figure.subplots()
+        for shift, what, colour in ((-0.2, "forward", "#7fa8d1"), (0.2, "training", "#d18b7f")):
+            axes.barh(places + shift, data[what], 0.38, label=what, color=colour)
+        axes.set_yticks(places, [f"{n}\n{p:,} parameters" for n, p in zip(names, data["parameters"], strict=True)])
+        axes.invert_yaxis()
+        axes.set_xlabel("floating-point operations")
+        axes.grid(axis="x", alpha=0.3)
+        axes.legend(fontsize="small")
 
 
 def named_axes(axes: Axes, explained: Sequence[float], second: int = 1) -> None:

@@ -12,7 +12,7 @@ from jaxrnn.analysis import Attribution, integrated_gradients
 from jaxrnn.runner.inspection import figures
 from jaxrnn.runner.inspection.subject import SHOWN_SYMBOLS, Figure, Section, Subject
 
-OUTPUTS = 16
+OUTPUTS = 12
 
 
 def rests_on(subject: Subject) -> Section:
@@ -67,7 +67,7 @@ def explainer(subject: Subject, by_step: bool) -> Callable[[int, int], Attributi
             y = y.astype(jnp.float32)
             return (jax.nn.log_softmax(y) if subject.symbols is not None else y)[..., k].sum()
 
-        return integrated_gradients(layer, params, xs, of)
+        return integrated_gradients(layer, params, xs, of, halvings=12, tolerance=0.02)
 
     xs = jnp.asarray(subject.xs)
     return lambda t, k: jax.tree.map(np.asarray, explain(subject.params, xs, jnp.asarray(t), jnp.asarray(k)))
