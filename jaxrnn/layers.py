@@ -185,24 +185,31 @@ def embed(vocab: int, n: int, *, policy: Policy = Policy()) -> Layer:
     """Row x_t of a [vocab, n] table for whole numbers xs [T, *batch] -> ys [T, *batch, n].
 
     A number outside [0, vocab) gives NaN, which is seen, where clamping would give a neighbour's row, which is not.
+    Floating xs [T, *batch, vocab] are shares of all symbols, such as one-hot vectors, and give the mean of the rows so
+    weighed: what a gradient can be taken for.
     """
     checks.size("embed", vocab=vocab, n=n)
     checks.policy("embed", policy)
+    made_by = spec("embed", vocab=vocab, n=n, policy=policy)
 
     def init(key: PRNGKeyArray) -> Embedding:
         return Embedding(jax.random.normal(key, (vocab, n), policy.param_dtype))
 
-    def f(params: Embedding, xs: Int[Array, "T *batch"], key: PRNGKeyArray | None) -> Array:
+    def row(params: Embedding, xs: Int[Array, "T *batch"], key: PRNGKeyArray | None) -> Array:
         rows = jnp.asarray(params.w).at[xs].get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
         return policy.output(rows)
 
-    return _timeless(
-        init,
-        lambda xs: checks.whole("embed", "x", xs, "[T, *batch]"),
-        f,
-        0,
-        spec("embed", vocab=vocab, n=n, policy=policy),
-    )
+    def mean(params: Embedding, xs: Float[Array, "T *batch vocab"], key: PRNGKeyArray | None) -> Array:
+        return policy.output(policy.dot(xs, params.w))
+
+    rows = _timeless(init, lambda xs: checks.whole("embed", "x", xs, "[T, *batch]"), row, 0, made_by)
+    means = _timeless(init, lambda xs: checks.features("embed", xs, vocab), mean, 1, made_by)
+
+    def apply(params: Params, carry: Carry, xs: Array, **where: Any) -> tuple[Carry, Array]:
+        shares = hasattr(xs, "dtype") and jnp.issubdtype(xs.dtype, jnp.floating) and xs.shape[-1:] == (vocab,)
+        return (means if shares else rows).apply(params, carry, xs, **where)
+
+    return rows._replace(apply=apply)
 
 
 def dropout(rate: float) -> Layer:
