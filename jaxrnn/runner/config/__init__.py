@@ -10,6 +10,7 @@ from jaxrnn.runner.config.polymusic import Polymusic
 from jaxrnn.runner.config.sequences import Sequences
 from jaxrnn.runner.config.series import Series
 from jaxrnn.runner.config.text import Sample, Text
+from jaxrnn.runner.config.translate import Translate
 
 __all__ = [
     "Article",
@@ -23,4 +24,5 @@ __all__ = [
     "Series",
     "Text",
     "Trained",
+    "Translate",
 ]
