@@ -9,6 +9,7 @@ from jaxrnn.runner.config.hs97 import Hs97
 from jaxrnn.runner.config.polymusic import Polymusic
 from jaxrnn.runner.config.sequences import Sequences
 from jaxrnn.runner.config.series import Series
+from jaxrnn.runner.config.speech import Speech
 from jaxrnn.runner.config.text import Sample, Text
 from jaxrnn.runner.config.translate import Translate
 
@@ -22,6 +23,7 @@ __all__ = [
     "Seed",
     "Sequences",
     "Series",
+    "Speech",
     "Text",
     "Trained",
     "Translate",
