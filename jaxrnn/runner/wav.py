@@ -25,7 +25,7 @@ def samples(raw: bytes, rate: int, told: str) -> Float[np.ndarray, "samples"]:
             came = file.getframerate(), file.getnchannels(), 8 * file.getsampwidth()
             frames = file.readframes(file.getnframes())
     except (wave.Error, EOFError) as error:
-        raise ValueError(f"{told} is no wav file: {error or 'it ends too early'}; wanted {WANTED}") from None
+        raise ValueError(f"{told} is no wav file: {str(error) or 'it ends too early'}; wanted {WANTED}") from None
     if came != (rate, 1, 16):
         kind = "{} Hz with {} channels of {} bits".format(*came)
         raise ValueError(f"{told} is {kind}, wanted {WANTED} at {rate} Hz")

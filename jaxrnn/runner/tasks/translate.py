@@ -222,9 +222,7 @@ def network(config: Translate, n_source: int, n_target: int) -> Parts:
     new, drop = CELLS[config.cell], dropout(config.dropout)
     ways = unroll(new(embedding, units, policy=policy)), unroll(new(embedding, units, policy=policy), reverse=True)
     if not hasattr(jax.eval_shape(lambda: ways[0].carry(())), "h"):
-        raise ValueError(
-            f"translate: the state of cell {config.cell!r} is not called h, wanted one such as gru or lstm"
-        )
+        raise ValueError(f"translate: cell {config.cell!r} has no state h, wanted one such as gru or lstm")
     memory = 2 * units if config.attention else 0
     cell = new(embedding + memory, units, policy=policy)
     recurrent = unroll(cell)
@@ -333,7 +331,8 @@ def write_examples(shown: Pairs, ours: list[Sentence], directory: Path, console:
 
 def stand_in(folder: Path) -> dict[str, Any]:
     """A made-up pair of languages in files of the same format: the words of one, backwards, are those of the other."""
-    numbers = np.random.default_rng(0)
+    numbers, folder = np.random.default_rng(0), folder / "pairs"
+    folder.mkdir()
     for name, count in (("train", 60), ("val", 6), ("test_2016_flickr", 5)):
         lines = [numbers.integers(8, size=numbers.integers(2, 7)) for _ in range(count)]
         for language, sign, way in (("de", "d", 1), ("en", "e", -1)):
