@@ -123,7 +123,7 @@ def alignment(
     above.imshow(xs.T, extent=(*ends, 0, xs.shape[1]), aspect="auto", origin="lower", cmap="magma")
     above.set(title=title, ylabel="band of the mel scale")
     times = (np.arange(len(xs)) + 0.5) * seconds
-    for k in np.flatnonzero(chances.max(0) > 0.1):
+    for k in np.flatnonzero(chances.max(0) > 0.1).tolist():
         color = "0.7" if k == 0 else f"C{(k - 1) % 10}"
         below.plot(times, chances[:, k], label=labels[k], color=color, linewidth=1 if k == 0 else 2)
     below.set(xlabel="seconds", ylabel="probability", xlim=ends, ylim=(0, 1.02))

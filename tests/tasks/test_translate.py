@@ -5,6 +5,7 @@ import itertools
 import lzma
 import math
 import sys
+from typing import Any
 
 import jax
 import numpy as np
@@ -132,7 +133,7 @@ def test_a_shelf_with_less_than_a_batch_is_read_all_the_same():
 # -- the network
 
 
-OPTIONS = {"units": 4, "embedding": 4, "batch": 4, "shelves": 1, "beam": 2, "dropout": 0.0}
+OPTIONS: dict[str, Any] = {"units": 4, "embedding": 4, "batch": 4, "shelves": 1, "beam": 2, "dropout": 0.0}
 
 
 def with_words(params):

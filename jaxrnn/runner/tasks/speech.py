@@ -206,7 +206,7 @@ def make_listen(layer: Layer, T: int) -> Callable[[PyTree, Sequence[np.ndarray]]
         found = []
         for start in range(0, len(features), PIECE):
             part = features[start : start + PIECE]
-            xs, lengths = padded([*part, *part[:1] * (PIECE - len(part))], T)  # one program for all pieces
+            xs, lengths = padded([*part, *[part[0]] * (PIECE - len(part))], T)  # one program for all pieces
             logits, best = jax.tree.map(np.asarray, piece(params, xs, lengths))
             for k, each in enumerate(part):
                 found.append(Heard(logits[: len(each), k], (best.labels[: best.lengths[k], k] - 1).tolist()))
@@ -243,7 +243,7 @@ def scores(found: Sequence[Sequence[int]], truth: Sequence[Sequence[int]]) -> di
     }
 
 
-def distance(a: Sequence[int], b: Sequence[int]) -> int:
+def distance(a: Sequence[Any], b: Sequence[Any]) -> int:
     """The fewest insertions, deletions and substitutions that make b of a (Levenshtein 1966)."""
     row = list(range(len(b) + 1))
     for i, x in enumerate(a, 1):

@@ -312,7 +312,7 @@ def written(ids: Int[np.ndarray, "length"]) -> int:
 
 def looks(parts: Parts, params: Params, source: Side, target: Side) -> Float[np.ndarray, "T S"]:
     """How much each word of one target, END with it, was written with an eye on each word of its source."""
-    bound, carry = heard(parts, params, source.ids[:, :-1].T, None)
+    bound, carry = heard(parts, params, jnp.asarray(source.ids[:, :-1].T), None)
     attended, weights = bound[RECURRENT], []
     for x in [STOP, *target.ids[0, :-1]]:
         weights.append(look(attended.attention, carry[RECURRENT].h, attended.memory)[1][:, 0])
