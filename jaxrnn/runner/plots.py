@@ -126,6 +126,6 @@ def alignment(
     for k in np.flatnonzero(chances.max(0) > 0.1).tolist():
         color = "0.7" if k == 0 else f"C{(k - 1) % 10}"
         below.plot(times, chances[:, k], label=labels[k], color=color, linewidth=1 if k == 0 else 2)
-    below.set(xlabel="seconds", ylabel="probability", xlim=ends, ylim=(0, 1.02))
-    below.legend(ncols=6, fontsize="small", loc="upper right")
+    below.set(xlabel="seconds", ylabel="probability", xlim=ends, ylim=(0, 1.25))
+    below.legend(ncols=11, fontsize="small", loc="upper center")
     figure.savefig(path, dpi=120)
