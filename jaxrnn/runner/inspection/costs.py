@@ -35,7 +35,11 @@ def costs(subject: Subject) -> Section:
         "training": [cost.training.flops for cost in found.values()],
         "parameters": [cost.parameters for cost in found.values()],
     }
-    return Section("What it costs", words, [Figure("costs", figures.costs, data, "The bar of training is that of a whole update's gradient.")])
+    return Section(
+        "What it costs",
+        words,
+        [Figure("costs", figures.costs, data, "The bar of training is that of a whole update's gradient.")],
+    )
 
 
 def scaled(value: float, unit: str = "") -> str:

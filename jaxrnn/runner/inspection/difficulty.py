@@ -41,7 +41,9 @@ def difficulty(subject: Subject) -> Section:
         showing.markdown(rows),
         exponent(subject, key),
         radii_told(radii),
-        "What stands out, and what the library has for it:" if (advice := advise(found, radii=radii, reach=back)) else "",
+        "What stands out, and what the library has for it:"
+        if (advice := advise(found, radii=radii, reach=back))
+        else "",
         "\n".join(f"* {each}" for each in advice) or "Nothing stands out.",
     ]
     profiles = {name: np.asarray(flow.gradient) for name, flow in found.layers.items()}
@@ -55,7 +57,9 @@ def difficulty(subject: Subject) -> Section:
         "Above: the norm of the gradient of a batch's loss for the state of each step. Below: how strongly the last "
         "output depends on each earlier state, over the sequence shown."
     )
-    return Section("How the gradient fares", "\n\n".join(filter(None, words)), [Figure("gradients", draw, data, caption)])
+    return Section(
+        "How the gradient fares", "\n\n".join(filter(None, words)), [Figure("gradients", draw, data, caption)]
+    )
 
 
 def draw(path: Path, data: figures.Data) -> None:
