@@ -15,7 +15,7 @@ except ModuleNotFoundError:
     raise SystemExit('jaxrnn: the command needs more than the library does: pip install "jaxrnn[cli]"') from None
 
 from jaxrnn.bench.options import Bench
-from jaxrnn.runner.commands.options import Compare, Doctor, Eval, Export, Predict, Sweep
+from jaxrnn.runner.commands.options import Compare, Doctor, Eval, Export, Inspect, Predict, Sweep
 from jaxrnn.runner.config import Config, How, Sample, Trained
 from jaxrnn.runner.config.reading import as_toml, from_options
 from jaxrnn.runner.files import printable, read_small
@@ -43,7 +43,7 @@ app.command(sweep_app)
 app.register_install_completion_command()
 
 # What is done with runs: what it can be told, and the file of jaxrnn/runner/commands that does it.
-ON_RUNS = {"eval": Eval, "predict": Predict, "compare": Compare, "export": Export}
+ON_RUNS = {"eval": Eval, "predict": Predict, "inspect": Inspect, "compare": Compare, "export": Export}
 
 
 def train_command(name: str, task: Task) -> Callable[..., None]:

@@ -27,6 +27,7 @@ from jaxrnn.runner.seeds import described, each, for_each, seeds_of
 from jaxrnn.runner.stopping import Stopped, asked, held, on_abandoning
 from jaxrnn.runner.tensorboard import events
 from jaxrnn.runner.updating import SPECS, State, culprits, inputs, make_update
+from jaxrnn.runner.watching import make_watch
 
 
 class Begun(NamedTuple):
@@ -109,6 +110,8 @@ class Training:
         self.began = time.perf_counter() - begun.seconds
         self.scored = ""  # the last look, in a word
         self.ends = threading.Lock()
+        _, params, _, carry = begun.state
+        self.watch = make_watch(problem, self.seeds, params, carry) if config.watch else None
         self.compiled = make_update(problem, make_optimizer(config), self.mesh, self.seeds)
 
     def look(self) -> None:
@@ -120,6 +123,8 @@ class Training:
             params = on_host(self.mesh, self.state.params)
             self.best, scores = look(self.problem, self.best, self.step, params, self.seeds)
             self.line |= scores
+            if self.watch:
+                self.line |= self.watch(params, on_host(self.mesh, self.state.carry), self.step)
             self.scored = next((f"{name} {number(value)}" for name, value in scores.items()), "")
         with held():
             line, name, speed = self.line, self.problem.name, f"{self.problem.item}_per_second"

@@ -18,6 +18,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, PyTree
 
 from jaxrnn.runner.devices import AXIS, place
+from jaxrnn.runner.draws import noise
 from jaxrnn.runner.problem import Problem
 from jaxrnn.runner.seeds import Seeds, each, for_each
 from jaxrnn.sharding import vary
@@ -61,7 +62,7 @@ def make_update(problem: Problem, optimizer: optax.GradientTransformation, mesh:
     """
 
     def propose(state: State, seed: Array, batch: PyTree, stop: Array) -> tuple[State, Array, Finite, Array]:
-        key = jax.random.fold_in(jax.random.split(jax.random.key(seed), 3)[1], state.step + 1)
+        key = noise(seed, state.step)
         if mesh.size > 1:
             key = jax.random.fold_in(key, jax.lax.axis_index(AXIS))  # noise of its own for each part of the batch
         params = vary(state.params, frozenset({AXIS}))

@@ -83,6 +83,8 @@ class Trained(Config):
         Steps between checkpoints.
     tensorboard
         Write what metrics.jsonl gets as TensorBoard events too.
+    watch
+        gradients: at each look, how the gradient fares on its way through time, into metrics.jsonl and the report.
     devices
         How many of its devices each process shares the batch among, or all.
     coordinator
@@ -118,6 +120,7 @@ class Trained(Config):
     patience: Whole = 0
     checkpoint_every: Count = 25
     tensorboard: Annotated[bool, Parameter(negative="")] = False
+    watch: Literal["gradients"] | None = None
     devices: Count | Literal["all"] = 1
     coordinator: str | None = None
     processes: Count | None = None
