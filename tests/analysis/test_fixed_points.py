@@ -22,7 +22,9 @@ def tanh_net(w_h, b=0.0):
 
 
 def starts(cell, n=64, size=1.0):
-    return cell.carry((n,))._replace(h=jax.random.uniform(jax.random.key(0), (n, *cell.carry(()).h.shape), minval=-size, maxval=size))
+    return cell.carry((n,))._replace(
+        h=jax.random.uniform(jax.random.key(0), (n, *cell.carry(()).h.shape), minval=-size, maxval=size)
+    )
 
 
 def test_two_switches_have_nine_points_each_with_its_spectrum():
@@ -31,7 +33,9 @@ def test_two_switches_have_nine_points_each_with_its_spectrum():
     cell, params = tanh_net(jnp.diag(jnp.array(slopes)))
     found = fixed_points(cell, params, jnp.zeros(1), starts(cell))
     sides = [scipy.optimize.brentq(lambda h, a=a: np.tanh(a * h) - h, 0.1, 1) for a in slopes]
-    wanted = {signs: [s * h for s, h in zip(signs, sides, strict=True)] for signs in itertools.product((-1, 0, 1), repeat=2)}
+    wanted = {
+        signs: [s * h for s, h in zip(signs, sides, strict=True)] for signs in itertools.product((-1, 0, 1), repeat=2)
+    }
     states = np.asarray(found.carries.h)
     assert len(states) == 9
     assert found.reached.sum() <= 64
@@ -54,7 +58,9 @@ def test_a_turning_contraction_has_one_point_and_its_time_constant():
     found = fixed_points(unroll(cell), params, jnp.zeros(1), starts(cell, 8, 20.0))
     (state,) = np.asarray(found.carries.h)
     np.testing.assert_allclose(state, np.linalg.solve(np.eye(2) - A, [1.0, -0.5]), atol=1e-6)
-    np.testing.assert_allclose(sorted(found.eigenvalues[0], key=np.imag), rho * np.exp([-1j * angle, 1j * angle]), atol=1e-9)
+    np.testing.assert_allclose(
+        sorted(found.eigenvalues[0], key=np.imag), rho * np.exp([-1j * angle, 1j * angle]), atol=1e-9
+    )
     np.testing.assert_allclose(time_constants(found.eigenvalues[0]), -1 / np.log(rho), rtol=1e-9)
     assert time_constants(np.array([2.0])) == pytest.approx(-1 / np.log(2))
 
@@ -74,7 +80,7 @@ def test_a_ghost_is_slow_and_no_fixed_point():
 
 def test_starts_and_networks_that_do_not_fit_are_told():
     cell, params = tanh_net(jnp.eye(2))
-    with pytest.raises(ValueError, match="starts.*wanted \\[3, 2\\]"):
+    with pytest.raises(ValueError, match=r"starts.*wanted \[3, 2\]"):
         fixed_points(cell, params, jnp.zeros(1), cell.carry((3,))._replace(h=jnp.zeros((3, 4))))
     both = bidirectional(unroll(cell), unroll(cell, reverse=True))
     with pytest.raises(ValueError, match="wanted one that reads from the start"):

@@ -36,7 +36,11 @@ def test_integrated_gradients_are_complete(name, based):
     layer = NETWORKS[name]
     params = jax.tree.map(lambda a: 3 * a, layer.init(jax.random.key(0)))  # well into saturation
     symbols = name == "symbols"
-    xs = jax.random.randint(jax.random.key(1), (T, B), 0, 5) if symbols else jax.random.normal(jax.random.key(1), (T, B, 3))
+    xs = (
+        jax.random.randint(jax.random.key(1), (T, B), 0, 5)
+        if symbols
+        else jax.random.normal(jax.random.key(1), (T, B, 3))
+    )
     base = jnp.full(5, 0.2) if symbols else jnp.asarray(0.3)
     given, start = (jax.nn.one_hot(xs, 5, dtype=float), base) if symbols else (xs, base)
     start = jnp.broadcast_to(start if based else jnp.zeros(()), given.shape)
@@ -54,7 +58,7 @@ def test_integrated_gradients_are_complete(name, based):
 
 
 def test_halving_finds_a_switch_that_even_nodes_miss():
-    """tanh with a slope of 10,000 about a place on the line: what the gradients add up to without halving is nothing."""
+    """tanh with a slope of 10,000 about a place on the line, which 8 even nodes do not see."""
     layer = dense(1, 1)
     params = layer.init(jax.random.key(0))._replace(w=jnp.ones((1, 1)), b=jnp.zeros(1))
 
