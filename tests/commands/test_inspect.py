@@ -1,4 +1,4 @@
-"""What `jaxrnn inspect` leaves: a report, and for every picture its numbers; and what a reader of a text keeps track of."""
+"""What `jaxrnn inspect` leaves: a report, and for every picture its numbers; and the labels of a text."""
 
 import json
 

@@ -26,9 +26,7 @@ def costs(subject: Subject) -> Section:
     ]
     words = (
         f"Of {batch} sequences of {T} steps: floating-point operations, a multiply-add as two, and bytes moved if "
-        f"nothing stays in a cache. A step is one of one sequence.
-
-{showing.markdown(rows)}"
+        f"nothing stays in a cache. A step is one of one sequence.\n\n{showing.markdown(rows)}"
     )
     data = {
         "title": f"Operations of a batch ({batch} sequences of {T} steps)",

@@ -36,9 +36,9 @@ def difficulty(subject: Subject) -> Section:
     norm = float(total_norm(found.gradient))
     advice = advise(found, radii=radii, reach=back)
     words = [
-        f"On one batch of the training part the norm of the whole gradient is {norm:.3g}. Where it changes by less than "
-        "1 per step back it vanishes, by more than 1 it explodes. Memory is over how many steps the last output still "
-        "depends on the state by 1/e of how it depends on the last one.",
+        f"On one batch of the training part the norm of the whole gradient is {norm:.3g}. Where it changes by less "
+        "than 1 per step back it vanishes, by more than 1 it explodes. Memory is over how many steps the last output "
+        "still depends on the state by 1/e of how it depends on the last one.",
         showing.markdown(rows),
         exponent(subject, key),
         radii_told(radii),

@@ -90,9 +90,9 @@ def told(found: FixedPoints, ys: np.ndarray) -> str:
     stable, saddles = int((leaving == 0).sum()), int((leaving > 0).sum())
     words = (
         f"With a constant input at which nothing happens, from {STARTS} states along trajectories, {len(rows)} points "
-        f"were found at which the state stays or nearly so: {stable} stable, which hold what the network remembers, and "
-        f"{saddles} that it leaves along some directions, which stand between them. The slowest direction decides how "
-        "long a memory or a decision takes.\n\n"
+        f"were found at which the state stays or nearly so: {stable} stable, which hold what the network remembers, "
+        f"and {saddles} that it leaves along some directions, which stand between them. The slowest direction decides "
+        "how long a memory or a decision takes.\n\n"
     )
     more = f"\n\n{len(rows) - MOST_ROWS} more are in fixed_points.json." if len(rows) > MOST_ROWS else ""
     return words + showing.markdown(rows[:MOST_ROWS]) + more

@@ -31,10 +31,10 @@ def tracked(subject: Subject) -> Section:
     steps = int(np.prod(every.shape[:-1]))
     where_from = "the valid part" if subject.probed else "the input"
     words = (
-        f"On {steps:,} steps of {where_from}. A linear probe of all {every.shape[-1]:,} numbers that the network keeps is "
-        "fitted on the first three quarters and scored on the rest: by the share that is right for yes or no, by R^2 for "
-        "a number. By chance: what always the commonest answer, or the mean, would score. The best single unit goes "
-        "with the label by r; by chance: the best |r| when the label is shifted in time.\n\n"
+        f"On {steps:,} steps of {where_from}. A linear probe of all {every.shape[-1]:,} numbers that the network keeps "
+        "is fitted on the first three quarters and scored on the rest: by the share that is right for yes or no, by "
+        "R^2 for a number. By chance: what always the commonest answer, or the mean, would score. The best single unit "
+        "goes with the label by r; by chance: the best |r| when the label is shifted in time.\n\n"
     ) + showing.markdown([table_row(r) for r in rows])
     caption = "The longer the bar beyond its mark, the better it is known."
     shown = [Figure("tracking", figures.probe_scores, scores(rows), caption)]
