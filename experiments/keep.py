@@ -1,7 +1,8 @@
-"""Keep a run as a result: python experiments/keep.py RUN polymusic/jsb_gru
+"""Keep a run as a result: python experiments/keep.py RUN polymusic/jsb_gru ["a note"]
 
-Its numbers and all that they depend on go to experiments/results/polymusic/jsb_gru/result.json, its pictures beside it.
-Of a file's path its name is kept; which file it was its sha256 says.
+Its numbers and all that they depend on go to experiments/results/polymusic/jsb_gru/result.json, with the note, its
+pictures and samples beside it. Of a file's path its name is kept; which file it was its sha256 says. A run that was
+stopped and went on has the command that began it, and the seconds of all its parts.
 """
 
 import json
@@ -21,7 +22,9 @@ def result_of(run: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"keep: the run is {run['status']}, wanted a completed one")
     kept = {key: run[key] for key in (*KEPT, *ABOUT)}
     config = {key: without_folder(value) for key, value in run["config"].items() if key != "out" and value is not None}
-    return {"command": command_of(run["command"]), **kept, "config": config}
+    parts = [*run.get("earlier", []), run]
+    kept |= {"started": parts[0]["started"], "seconds": round(sum(part["seconds"] or 0.0 for part in parts), 3)}
+    return {"command": command_of(parts[0]["command"]), **kept, "config": config}
 
 
 def command_of(tokens: list[str]) -> str:
@@ -37,14 +40,15 @@ def without_folder(value: Any) -> Any:
     return Path(value).name if isinstance(value, str) and "/" in value else value
 
 
-def keep(run: Path, name: str) -> None:
+def keep(run: Path, name: str, note: str | None = None) -> None:
     folder = RESULTS / name
     folder.mkdir(parents=True, exist_ok=True)
     found = result_of(json.loads((run / "run.json").read_text(encoding="utf-8")))
+    found |= {"note": note} if note else {}
     (folder / "result.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    for picture in run.glob("*.png"):
-        shutil.copyfile(picture, folder / picture.name)
+    for left in (*run.glob("*.png"), *run.glob("*.txt")):
+        shutil.copyfile(left, folder / left.name)
 
 
 if __name__ == "__main__":
-    keep(Path(sys.argv[1]), sys.argv[2])
+    keep(Path(sys.argv[1]), *sys.argv[2:4])

@@ -20,6 +20,9 @@ from jaxrnn import checks
 from jaxrnn.exporting import exportable
 from jaxrnn.masks import length_mask, zeroed
 from jaxrnn.policy import promote
+from jaxrnn.sharding import axes_of, vary
+
+IMPOSSIBLE = -1e5  # the logarithm of nothing: finite, so that gradients are
 
 
 class Labels(NamedTuple):
@@ -42,9 +45,9 @@ def ctc_loss(
     label_lengths: Int[Array, "*batch"] | None = None,
     blank: int = 0,
 ) -> Float[Array, "*batch"]:
-    """-log p(labels) for each sequence, by optax.ctc_loss; lengths None are whole.
+    """-log p(labels) for each sequence; lengths None are whole.
 
-    Labels that no path of `lengths` steps can spell cost about 1e5, optax's stand-in for infinity; where one is the
+    Labels that no path of `lengths` steps can spell cost about 1e5, which stands for infinity; where one is the
     blank, or none of the n there are, the loss is NaN. NaN in padding reaches neither values nor gradients. Raises
     ValueError on shapes that do not fit.
     """
@@ -58,28 +61,45 @@ def ctc_loss(
     if T == 0:
         raise ValueError(f"ctc_loss: logits is {checks.describe(logits)}, wanted at least one step")
     real = _mask("ctc_loss", "label_lengths", label_lengths, labels.shape)
-    if len(labels) == 0:  # optax wants room for one
-        labels, real = jnp.zeros((1, *batch), labels.dtype), jnp.zeros((1, *batch), bool)
     return _loss(logits, mask, labels, real, int(blank))
 
 
 @functools.partial(jax.jit, static_argnames="blank")
 def _loss(logits: Array, mask: Array, labels: Array, real: Array, blank: int) -> Float[Array, "*batch"]:
-    """optax's loss of arrays with one batch axis and time behind it; compiled, as its loop is a new one each call."""
-    import optax  # here, because `import jaxrnn` needs jax alone
+    """Forward through the labels with a blank before each and after the last (Graves et al. 2006, eq. 6 to 8).
 
-    batch = mask.shape[1:]
+        alpha_t(s) = (alpha_{t-1}(s) + alpha_{t-1}(s - 1) + alpha_{t-1}(s - 2)) softmax(logits_t)[z_s]
 
-    def rows(a: Array) -> Array:
-        return jnp.swapaxes(a.reshape(len(a), math.prod(batch), *a.shape[mask.ndim :]), 0, 1)
-
+    all as logarithms; the last summand is there where z_s is a label and not that two places before.
+    """
+    N, *batch = labels.shape
     dtype = promote(logits.dtype, jnp.float32)
-    logits, no_step, labels, no_label = map(rows, (zeroed(logits, mask), ~mask, zeroed(labels, real), ~real))
-    pads = no_step.astype(dtype), no_label.astype(dtype)
-    with jax.numpy_dtype_promotion("standard"):
-        losses = optax.ctc_loss(logits.astype(dtype), pads[0], labels, pads[1], blank_id=blank)
-    unknown = ~no_label & ((labels == blank) | (labels < 0) | (labels >= logits.shape[-1]))
-    return jnp.where(unknown.any(-1), jnp.nan, losses.astype(dtype)).reshape(batch)
+    logp = jax.nn.log_softmax(zeroed(logits, mask).astype(dtype), axis=-1)
+    known = zeroed(labels, real & (labels != blank) & (labels >= 0) & (labels < logits.shape[-1]))
+    places = jnp.full((2 * N + 1, *batch), blank, labels.dtype).at[1::2].set(known)
+    emitted = jnp.take_along_axis(logp, jnp.moveaxis(places, 0, -1)[None], axis=-1)
+    before = jnp.concatenate([jnp.full((2, *batch), blank, labels.dtype), places])[: 2 * N + 1]
+    skips = jnp.moveaxis((places != blank) & (places != before), 0, -1)
+
+    def shifted(alpha: Array, by: int) -> Array:
+        room = [(0, 0)] * len(batch) + [(by, 0)]
+        return jnp.pad(alpha, room, constant_values=IMPOSSIBLE)[..., : 2 * N + 1]
+
+    def step(alpha: Array, moment: tuple[Array, Array]) -> tuple[Array, None]:
+        here, real = moment
+        after = jnp.logaddexp(alpha, shifted(alpha, 1))
+        after = jnp.logaddexp(after, jnp.where(skips, shifted(alpha, 2), jnp.asarray(IMPOSSIBLE, dtype)))
+        return jnp.where(real[..., None], after + here, alpha), None
+
+    # Before the first step as though in the first blank, so that a sequence without a step spells nothing.
+    first = jnp.where(jnp.arange(2 * N + 1) == 0, 0.0, IMPOSSIBLE).astype(dtype)
+    first = vary(jnp.broadcast_to(first, (*batch, 2 * N + 1)), axes_of(emitted, skips, mask))
+    alpha, _ = jax.lax.scan(step, first, (emitted, mask))
+    end = 2 * real.sum(0)[..., None]
+    last, label = (jnp.take_along_axis(alpha, jnp.maximum(end - k, 0), axis=-1)[..., 0] for k in (0, 1))
+    label = jnp.where(end[..., 0] > 0, label, jnp.asarray(IMPOSSIBLE, dtype))
+    unknown = real & ((labels == blank) | (labels < 0) | (labels >= logits.shape[-1]))
+    return jnp.where(unknown.any(0), jnp.nan, -jnp.logaddexp(last, label))
 
 
 def ctc_greedy(

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import PartitionSpec as P
 from tiny import close
 
 from jaxrnn import ctc_greedy, ctc_loss, ctc_prefix_beam
@@ -73,6 +74,16 @@ def test_nan_in_padding_reaches_neither_loss_nor_gradient():
     dirty = f(jnp.where(real, logits, jnp.nan))
     close(dirty, f(jnp.where(real, logits, 0)))
     assert not np.asarray(dirty[1])[~real[..., 0]].any()
+
+
+def test_devices_that_share_a_batch_have_the_loss_and_the_gradient_of_one():
+    logits, labels, lengths = jnp.asarray(logits_of((2,))), jnp.array([[1, 2], [2, 0]]), jnp.array([4, 3])
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    specs = P(None, "data"), P(None, "data"), P("data"), P("data")
+    shared = jax.jit(jax.shard_map(ctc_loss, mesh=mesh, in_specs=specs, out_specs=P("data")))
+    one, two = (jax.vjp(lambda x, f=f: f(x, labels, lengths, jnp.array([2, 1])), logits) for f in (ctc_loss, shared))
+    close(two[0], one[0])
+    close(two[1](jnp.ones(2)), one[1](jnp.ones(2)))
 
 
 def test_no_labels_at_all_are_spelled_by_blanks():

@@ -6,26 +6,27 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from jaxrnn.analysis.gradients import gradient_norms, group_norms
 from jaxrnn.analysis.observing import observe_gradients
-from jaxrnn.analysis.saturation import Saturation, dead_units, saturation
+from jaxrnn.analysis.saturation import Saturation, Scalar, dead_units, saturation
 from jaxrnn.types import Params
 
 
 class Flow(NamedTuple):
     """Of one recurrent layer."""
 
-    gradient: Float[Array, "T"]  # ||dL/dh_t||
+    gradient: Float[Array, "T"] | np.ndarray  # ||dL/dh_t||
     saturation: dict[str, Saturation]
-    dead: Float[Array, ""]  # the share of units that never move
+    dead: Scalar  # the share of units that never move
 
 
 class Diagnosis(NamedTuple):
-    loss: Float[Array, ""]
-    gradient: dict[str, Float[Array, ""]]  # the norm of each group of params' gradient, by its place
-    weights: dict[str, Float[Array, ""]]  # and of the params themselves
+    loss: Scalar
+    gradient: dict[str, Any]  # the norm of each group of params' gradient, by its place
+    weights: dict[str, Any]  # and of the params themselves
     layers: dict[str, Flow]
 
 

@@ -25,8 +25,12 @@ def gradient_norms(trace: Trace) -> Float[Array, "T"]:
     """
     if trace.gradient is None:
         raise ValueError("gradient_norms: the trace has no gradient, wanted one; observe(..., loss=f) gives it")
-    states = jax.tree.leaves(getattr(trace.gradient, "h", trace.gradient))
-    return jnp.sqrt(sum(jnp.square(a).sum(tuple(range(1, a.ndim))) for a in states))
+    T = trace.ys.shape[0]
+    leaves = jax.tree.leaves(getattr(trace.gradient, "h", trace.gradient))
+    states = jnp.concatenate([leaf.reshape(T, -1) for leaf in leaves], axis=1)
+    largest = jnp.max(jnp.abs(states), axis=1, keepdims=True, initial=0)
+    scale = jnp.where(largest > 0, largest, 1)  # the square of what has vanished would be 0
+    return scale[:, 0] * jnp.linalg.norm(states / scale, axis=1)
 
 
 def group_norms(tree: PyTree[Array]) -> dict[str, Float[Array, ""]]:

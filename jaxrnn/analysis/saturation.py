@@ -11,12 +11,15 @@ ENDS = 0.1  # of a gate's range from either end (Karpathy et al. 2015, fig. 2)
 STILL = 1e-3  # of the layer's root mean square
 
 
+Scalar = Float[Array, ""] | float
+
+
 class Saturation(NamedTuple):
     """Of a gate over all real steps, sequences and units."""
 
-    low: Float[Array, ""]  # the share within ENDS of its lower end: 0, or -1 for a tanh
-    high: Float[Array, ""]  # the share within ENDS of 1
-    mean: Float[Array, ""]
+    low: Scalar  # the share within ENDS of its lower end: 0, or -1 for a tanh
+    high: Scalar  # the share within ENDS of 1
+    mean: Scalar
 
 
 def saturation(trace: Trace) -> dict[str, Saturation]:

@@ -65,7 +65,7 @@ def draw(axes: Axes, part: Panel) -> None:
         axes.axhline(level, linestyle="--", linewidth=1, color=f"C{number % 10}", label=f"{name}: {level:.4g}")
     axes.set(xlabel=part.x_label, ylabel=part.y_label, yscale="log" if part.log else "linear")
     axes.grid(alpha=0.3)
-    if len(part.lines) + len(part.levels) > 8:  # too many to stand among the lines
+    if len(part.lines) + len(part.levels) > 6:  # too many to stand among the lines
         axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
     else:
         axes.legend(fontsize="small")
@@ -114,4 +114,35 @@ def piano_rolls(path: Path, rolls: Mapping[str, ArrayLike]) -> None:
         axes.imshow(roll[:, low : high + 1].T, cmap="Greys", vmin=0, vmax=1, interpolation="none", **place)
         axes.set(title=name, ylabel="MIDI note")
     rows[-1].set(xlabel="step")
+    figure.savefig(path, dpi=120)
+
+
+def attention(path: Path, source: Sequence[str], target: Sequence[str], weights: np.ndarray) -> None:
+    """weights [target, source]: where a decoder looked as it wrote each word."""
+    size = 2 + 0.45 * max(len(source), len(target))
+    figure = matplotlib.figure.Figure(figsize=(size + 1, size), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(weights, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(source)), source, rotation=60, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(target)), target)
+    axes.set(xlabel="read", ylabel="written")
+    figure.colorbar(image, label="weight")
+    figure.savefig(path, dpi=120)
+
+
+def alignment(
+    path: Path, title: str, xs: np.ndarray, chances: np.ndarray, labels: Sequence[str], seconds: float
+) -> None:
+    """A spectrogram xs [frames, bands], and below it the probability of each label, the first of them the blank."""
+    figure = matplotlib.figure.Figure(figsize=(11, 6), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True)
+    ends = (0, len(xs) * seconds)
+    above.imshow(xs.T, extent=(*ends, 0, xs.shape[1]), aspect="auto", origin="lower", cmap="magma")
+    above.set(title=title, ylabel="band of the mel scale")
+    times = (np.arange(len(xs)) + 0.5) * seconds
+    for k in np.flatnonzero(chances.max(0) > 0.1).tolist():
+        color = "0.7" if k == 0 else f"C{(k - 1) % 10}"
+        below.plot(times, chances[:, k], label=labels[k], color=color, linewidth=1 if k == 0 else 2)
+    below.set(xlabel="seconds", ylabel="probability", xlim=ends, ylim=(0, 1.25))
+    below.legend(ncols=11, fontsize="small", loc="upper center")
     figure.savefig(path, dpi=120)

@@ -73,7 +73,7 @@ def read(watched: dict[str, Any]) -> Diagnosis:
     tree = jax.tree.map(lambda a: np.nan if a is None else a, watched, is_leaf=lambda a: a is None)
     layers = {
         name: Flow(
-            np.asarray(flow["gradient"], float),  # pyright: ignore[reportArgumentType]
+            np.asarray(flow["gradient"], float),
             {gate: Saturation(*ends) for gate, ends in flow["saturation"].items()},
             flow["dead"],
         )

@@ -9,6 +9,7 @@ import pytest
 
 from jaxrnn import dense, elman, gru, irnn, last, lstm, stack, unroll
 from jaxrnn.analysis import (
+    Trace,
     dead_units,
     diagnose,
     gradient_norms,
@@ -24,6 +25,7 @@ from jaxrnn.analysis import (
     step_jacobians,
     total_norm,
 )
+from jaxrnn.cells.elman import Carry
 
 T, B, N_IN, N = 30, 3, 2, 4
 XS = jax.random.normal(jax.random.key(5), (T, N_IN))
@@ -132,6 +134,12 @@ def test_a_contracting_map_lets_it_decay_geometrically():
     np.testing.assert_allclose(norms, np.sqrt(B * N) * 0.8 ** np.arange(T - 1, -1, -1), rtol=1e-10)
     assert memory_length(norms) == 5  # 0.8^4 = 0.41, 0.8^5 = 0.33; 1/e = 0.37
     assert abs(growth(norms) - 0.8) < 1e-10
+
+
+def test_a_gradient_whose_square_is_no_number_has_its_norm():
+    tiny = jnp.full((1, 2, 2), 1e-30, jnp.float32)
+    trace = Trace(None, tiny, {}, Carry(tiny), tiny, None)
+    np.testing.assert_allclose(gradient_norms(trace), [2e-30], rtol=1e-6)
 
 
 def test_a_loss_at_every_step_sums_the_powers():

@@ -34,6 +34,7 @@ OPTIONAL = {
     "flatbuffers": "jaxrnn export",
     "safetensors": "jaxrnn export, weights as .safetensors",
     "tensorboardX": "jaxrnn train --tensorboard",
+    "sacrebleu": "jaxrnn train translate",
     "flax": "jaxrnn.nnx, weights from and to Flax, jaxrnn bench",
     "torch": "weights from and to PyTorch, jaxrnn bench",
     "keras": "weights from and to Keras, jaxrnn bench",

@@ -10,7 +10,9 @@ from jaxrnn.runner.config.hs97 import Hs97
 from jaxrnn.runner.config.polymusic import Polymusic
 from jaxrnn.runner.config.sequences import Sequences
 from jaxrnn.runner.config.series import Series
+from jaxrnn.runner.config.speech import Speech
 from jaxrnn.runner.config.text import Sample, Text
+from jaxrnn.runner.config.translate import Translate
 
 __all__ = [
     "Article",
@@ -23,6 +25,8 @@ __all__ = [
     "Seed",
     "Sequences",
     "Series",
+    "Speech",
     "Text",
     "Trained",
+    "Translate",
 ]

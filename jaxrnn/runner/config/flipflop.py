@@ -4,10 +4,9 @@ import dataclasses
 from typing import Annotated, ClassVar, Literal
 
 from cyclopts import Parameter
-from cyclopts.types import NonNegativeFloat, PositiveInt
 from cyclopts.validators import Number
 
-from jaxrnn.runner.config.base import Trained
+from jaxrnn.runner.config.base import Count, NotNegative, Trained
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,15 +31,15 @@ class Flipflop(Trained):
 
     SMOKE: ClassVar = {"units": 8, "batch": 4, "length": 20, "steps": 4, "evaluate_every": 2}
 
-    bits: PositiveInt = 3
+    bits: Count = 3
     pulses: Annotated[float, Parameter(validator=Number(gt=0, lte=1))] = 0.1
-    length: PositiveInt = 100
+    length: Count = 100
     cell: str = "gru"
-    units: PositiveInt = 32
-    noise: NonNegativeFloat = 0.0
-    steps: PositiveInt = 1500
-    batch: PositiveInt = 64
+    units: Count = 32
+    noise: NotNegative = 0.0
+    steps: Count = 1500
+    batch: Count = 64
     rate: float = 1e-2
     schedule: Literal["cosine", "linear", "exponential", "constant"] = "cosine"
-    evaluate_every: PositiveInt = 100
-    checkpoint_every: PositiveInt = 500
+    evaluate_every: Count = 100
+    checkpoint_every: Count = 500
