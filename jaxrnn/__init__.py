@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jaxrnn import analysis as analysis
     from jaxrnn.attention import attend, bind
     from jaxrnn.cells import (
         CELLS,
@@ -128,6 +129,8 @@ _HOMES = (
 
 
 def __getattr__(name: str) -> Any:
+    if name == "analysis":
+        return importlib.import_module("jaxrnn.analysis")
     if name in __all__:
         for module in _homes():
             if hasattr(module, name):
@@ -136,7 +139,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return [*__all__, "analysis"]
 
 
 def _homes() -> list[ModuleType]:

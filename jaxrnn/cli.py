@@ -15,9 +15,10 @@ except ModuleNotFoundError:
     raise SystemExit('jaxrnn: the command needs more than the library does: pip install "jaxrnn[cli]"') from None
 
 from jaxrnn.bench.options import Bench
-from jaxrnn.runner.commands.options import Compare, Doctor, Eval, Export, Predict, Sweep
+from jaxrnn.runner.commands.options import Compare, Doctor, Eval, Export, Inspect, Predict, Sweep
 from jaxrnn.runner.config import Config, How, Sample, Trained
 from jaxrnn.runner.config.reading import as_toml, from_options
+from jaxrnn.runner.files import printable, read_small
 from jaxrnn.runner.stopping import Stopped, catching
 from jaxrnn.runner.tasks import TASKS, Task
 
@@ -42,7 +43,7 @@ app.command(sweep_app)
 app.register_install_completion_command()
 
 # What is done with runs: what it can be told, and the file of jaxrnn/runner/commands that does it.
-ON_RUNS = {"eval": Eval, "predict": Predict, "compare": Compare, "export": Export}
+ON_RUNS = {"eval": Eval, "predict": Predict, "inspect": Inspect, "compare": Compare, "export": Export}
 
 
 def train_command(name: str, task: Task) -> Callable[..., None]:
@@ -143,7 +144,7 @@ def recipe(verb: str, path: Path, tokens: Sequence[str]) -> list[str]:
     Raises ValueError when the file cannot be read, is not TOML, or names no task.
     """
     try:
-        options: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        options: dict[str, Any] = tomllib.loads(read_small(path, 2**20))
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"recipe: {path} cannot be read as TOML: {error}") from None
     return above(options, path, options.pop("task", None), tokens, verb)
@@ -203,7 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fail(error, DIVERGED)
     except Stopped as stopped:
         fail(stopped.words or "interrupted", stopped.exit_code)
-    except (RuntimeError, OSError, MemoryError) as error:
+    except (RuntimeError, OSError, MemoryError, OverflowError) as error:
         fail(error or type(error).__name__, FAILED)
     finally:
         app.config = []
@@ -220,5 +221,5 @@ def run(tokens: list[str]) -> None:
 
 
 def fail(words: object, code: int) -> None:
-    print(f"jaxrnn: {str(words).partition(chr(10))[0]}", file=sys.stderr)
+    print(f"jaxrnn: {printable(words)}", file=sys.stderr)
     raise SystemExit(code)

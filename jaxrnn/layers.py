@@ -147,7 +147,7 @@ def batch_major(layer: Layer) -> Layer:
     batch_major(last(layer)) gives [B, n], as last(layer) does.
     """
     checks.layer("batch_major", "layer", layer)
-    has_time = _has_time(layer.spec)
+    timed = has_time(layer.spec)
 
     def swap(a: Array | None) -> Array | None:
         return None if a is None else jnp.swapaxes(a, 0, 1)
@@ -159,7 +159,7 @@ def batch_major(layer: Layer) -> Layer:
         for name, a in (("mask", mask), ("reset", reset)):
             checks.steps("batch_major", name, a, xs.shape[: getattr(a, "ndim", 2)])
         carry, ys = layer.apply(params, carry, swap(xs), key=key, mask=swap(mask), reset=swap(reset))
-        return carry, jnp.swapaxes(ys, 0, 1) if has_time else ys
+        return carry, jnp.swapaxes(ys, 0, 1) if timed else ys
 
     return layer._replace(apply=apply, spec=spec("batch_major", layer))
 
@@ -185,24 +185,31 @@ def embed(vocab: int, n: int, *, policy: Policy = Policy()) -> Layer:
     """Row x_t of a [vocab, n] table for whole numbers xs [T, *batch] -> ys [T, *batch, n].
 
     A number outside [0, vocab) gives NaN, which is seen, where clamping would give a neighbour's row, which is not.
+    Floating xs [T, *batch, vocab] are shares of all symbols, such as one-hot vectors, and give the mean of the rows so
+    weighed: what a gradient can be taken for.
     """
     checks.size("embed", vocab=vocab, n=n)
     checks.policy("embed", policy)
+    made_by = spec("embed", vocab=vocab, n=n, policy=policy)
 
     def init(key: PRNGKeyArray) -> Embedding:
         return Embedding(jax.random.normal(key, (vocab, n), policy.param_dtype))
 
-    def f(params: Embedding, xs: Int[Array, "T *batch"], key: PRNGKeyArray | None) -> Array:
+    def row(params: Embedding, xs: Int[Array, "T *batch"], key: PRNGKeyArray | None) -> Array:
         rows = jnp.asarray(params.w).at[xs].get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
         return policy.output(rows)
 
-    return _timeless(
-        init,
-        lambda xs: checks.whole("embed", "x", xs, "[T, *batch]"),
-        f,
-        0,
-        spec("embed", vocab=vocab, n=n, policy=policy),
-    )
+    def mean(params: Embedding, xs: Float[Array, "T *batch vocab"], key: PRNGKeyArray | None) -> Array:
+        return policy.output(policy.dot(xs, params.w))
+
+    rows = _timeless(init, lambda xs: checks.whole("embed", "x", xs, "[T, *batch]"), row, 0, made_by)
+    means = _timeless(init, lambda xs: checks.features("embed", xs, vocab), mean, 1, made_by)
+
+    def apply(params: Params, carry: Carry, xs: Array, **where: Any) -> tuple[Carry, Array]:
+        shares = hasattr(xs, "dtype") and jnp.issubdtype(xs.dtype, jnp.floating) and xs.shape[-1:] == (vocab,)
+        return (means if shares else rows).apply(params, carry, xs, **where)
+
+    return rows._replace(apply=apply)
 
 
 def dropout(rate: float) -> Layer:
@@ -307,11 +314,11 @@ def _directions(made_by: Spec | None) -> set[bool]:
     return set().union(*map(_directions, made_by.children))
 
 
-def _has_time(made_by: Spec | None) -> bool:
+def has_time(made_by: Spec | None) -> bool:
     """Whether a layer's ys have a time axis, as far as its spec tells: not under last, nor in two directions of it."""
     if made_by is None or made_by.name == "unroll":
         return True
-    return made_by.name not in ("last", "first") and all(map(_has_time, made_by.children))
+    return made_by.name not in ("last", "first") and all(map(has_time, made_by.children))
 
 
 def _keys(owner: str, key: PRNGKeyArray | None, n: int) -> Any:

@@ -12,6 +12,7 @@ from jaxrnn.gated import cast_like
 from jaxrnn.linear import guard_linear
 from jaxrnn.masks import choose, flip, reset_backwards, zeroed
 from jaxrnn.methods import METHODS, auto, serving
+from jaxrnn.observer import observer
 from jaxrnn.sharding import axes_of, vary
 from jaxrnn.types import Carry, Cell, Keys, Layer, Linear, Memory, Params, spec
 
@@ -46,7 +47,7 @@ def unroll(
             raise ValueError(f"{name}: checkpoint is {checkpoint!r}, wanted a number of steps, 'sqrt' or None")
     elif checkpoint is not None:
         checks.size(name, checkpoint=checkpoint)
-    guarded = _guard(cell)
+    guarded = guard(cell)
     chosen = METHODS[auto(cell) if method == "auto" else method]
 
     # Compiled once per Layer: eager calls would otherwise trace the loop anew each time (67 ms against 0.05).
@@ -57,7 +58,7 @@ def unroll(
         params, carry = vary((params, carry), axes_of(params, carry, inputs))
         # scan alone need not count the steps
         serve = METHODS["scan"] if jax.export.is_symbolic_dim(inputs.xs.shape[0]) else chosen
-        inputs = _backwards(inputs) if reverse else inputs
+        inputs = backwards(inputs) if reverse else inputs
         carry, ys = serve(guarded, params, carry, inputs, _split(key, inputs.xs.shape[0]), checkpoint)
         return carry, flip(ys) if reverse else ys
 
@@ -96,7 +97,10 @@ def unroll(
         checks.like(name, "params", _learned(params), wanted_params(), "layer.init(key) makes them")
         way_out = f"layer.carry({batch}, params) makes one for x {checks.describe(xs)}, where axis 0 is time"
         checks.like(name, "carry", carry, wanted_carry(batch), way_out)
-        return run(params, carry, Inputs(xs, mask, reset), key)
+        inputs = Inputs(xs, mask, reset)
+        if (looking := observer()) is not None:
+            return looking.unrolled(cell, reverse, params, carry, inputs, _split(key, xs.shape[0]))
+        return run(params, carry, inputs, key)
 
     made_by = spec("unroll", cell, method=method, reverse=reverse, checkpoint=checkpoint)
     return Layer(init, start, apply, made_by)
@@ -120,11 +124,12 @@ def _learned(params: Params) -> Params:
     return jax.tree.map(lambda leaf: None if is_memory(leaf) else leaf, params, is_leaf=is_memory)
 
 
-def _backwards(inputs: Inputs) -> Inputs:
+def backwards(inputs: Inputs) -> Inputs:
+    """As a reader from the end has them."""
     return Inputs(flip(inputs.xs), flip(inputs.mask), reset_backwards(inputs.reset))
 
 
-def _guard(cell: Cell) -> Cell:
+def guard(cell: Cell) -> Cell:
     """The cell with its mask and resets: it projects Inputs and steps over (u, mask, reset)."""
 
     def project(params: Params, inputs: Inputs, key: Keys | None = None) -> tuple[Any, Any, Any]:
@@ -139,7 +144,8 @@ def _guard(cell: Cell) -> Cell:
         after, y = cell.step(params, before, u)
         if real is None:
             return after, y
-        return jax.tree.map(lambda a, b: choose(real, a, b), after, carry), zeroed(y, real)
+        y = jax.tree.map(lambda y: zeroed(y, real), y)
+        return jax.tree.map(lambda a, b: choose(real, a, b), after, carry), y
 
     fast = guard_linear(cell, cell.fast) if isinstance(cell.fast, Linear) else None
     return cell._replace(project=project, step=step, fast=fast)

@@ -17,7 +17,7 @@ import pytest
 
 from jaxrnn import CELLS
 from jaxrnn.cli import main
-from jaxrnn.runner import record, train
+from jaxrnn.runner import record, train, updating
 from jaxrnn.runner.config import Article, Text
 from jaxrnn.runner.config.reading import read_run
 from jaxrnn.runner.devices import make_mesh, place
@@ -336,12 +336,12 @@ def test_updates_hand_the_carry_on_until_the_text_starts_anew_and_lower_the_loss
     config = Text(data=path, units=6, embedding=3, steps=100, rate=0.1, batch=2, length=4, valid=0.03, test=0.03)
     with jax.numpy_dtype_promotion("standard"), jax.enable_x64(False):
         problem, mesh = text.make(config), make_mesh(config)
-        layer, state = problem.layer, place(mesh, train.start(problem, config).state, train.SPECS)
-        update, apply = train.make_update(problem, make_optimizer(config), mesh, 0), jax.jit(layer.apply)
+        layer, state = problem.layer, place(mesh, train.start(problem, config).state, updating.SPECS)
+        update, apply = updating.make_update(problem, make_optimizer(config), mesh, 0), jax.jit(layer.apply)
         for step in range(1, 32):
             before = layer.carry((2,), state.params) if step in (1, 5) else state.carry  # an epoch is four windows
             wanted, _ = apply(state.params, before, problem.batch(0, step - 1).xs) if step <= 5 else (None, None)
-            state, loss, _, _ = update(state, *train.inputs(problem, mesh, 0, step, False))
+            state, loss, _, _ = update(state, *updating.inputs(problem, mesh, 0, step, False))
             losses.append(float(loss))
             if wanted is not None:
                 for a, b in zip(jax.tree.leaves(state.carry), jax.tree.leaves(wanted), strict=True):

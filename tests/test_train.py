@@ -17,7 +17,7 @@ from test_runner import failure, start
 from tiny import close
 from transformations import assert_reduces_outside_loops
 
-from jaxrnn.runner import record, train
+from jaxrnn.runner import record, train, updating
 from jaxrnn.runner.checkpoint import restore
 from jaxrnn.runner.config import Text
 from jaxrnn.runner.config.reading import from_options, read_run
@@ -50,18 +50,18 @@ def after_steps(devices=1, seeds=0, steps=3, asked=(False, False)):
         problem, mesh = text.make(dataclasses.replace(config, data=path)), make_mesh(config)
         state, losses, stop = place_start(problem, config, mesh), [], False
         signals = place(mesh, np.array(asked[:devices]), P(AXIS))
-        *first, _ = train.inputs(problem, mesh, seeds, 1, False)
-        update = train.make_update(problem, make_optimizer(config), mesh, seeds)
+        *first, _ = updating.inputs(problem, mesh, seeds, 1, False)
+        update = updating.make_update(problem, make_optimizer(config), mesh, seeds)
         update = update.lower(state, *first, signals).compile()
         for step in range(1, steps + 1):
-            *given, _ = train.inputs(problem, mesh, seeds, step, False)
+            *given, _ = updating.inputs(problem, mesh, seeds, step, False)
             state, loss, _, stop = update(state, *given, signals)
             losses.append(np.asarray(loss))
     return on_host(mesh, state), np.stack(losses), np.any(stop), update.as_text() or ""
 
 
 def place_start(problem, config, mesh):
-    return place(mesh, train.start(problem, config).state, for_each(seeds_of(config), train.SPECS))
+    return place(mesh, train.start(problem, config).state, for_each(seeds_of(config), updating.SPECS))
 
 
 def test_two_devices_train_as_one_does():
@@ -146,9 +146,9 @@ def test_two_processes_are_one_with_two_devices_and_a_signal_to_either_stops_bot
     with jax.numpy_dtype_promotion("standard"), jax.enable_x64(False):
         problem, mesh = text.make(config), make_mesh(config)
         state = place_start(problem, config, mesh)
-        update = train.make_update(problem, make_optimizer(config), mesh, 1)
+        update = updating.make_update(problem, make_optimizer(config), mesh, 1)
         for number in range(1, step + 1):
-            state, *_ = update(state, *train.inputs(problem, mesh, 1, number, False))
+            state, *_ = update(state, *updating.inputs(problem, mesh, 1, number, False))
         state = on_host(mesh, state)
         for name, tree in state._asdict().items():
             assert record.digest(restore(out, **{name: tree}).trees[name]) == record.digest(tree), name

@@ -6,12 +6,11 @@ three times the forward pass: each product y = a w also gives d_a = d_y w' and d
 """
 
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import jaxprs_in_params
 
+from jaxrnn.analysis.counting import count
 from jaxrnn.bench.case import Case
 from jaxrnn.bench.problem import form
 from jaxrnn.unrolling import unroll
@@ -23,8 +22,7 @@ def flops(case: Case, computes: str) -> int:
     params, carry, xs = jax.eval_shape(
         lambda key: (cell.init(key), cell.carry((case.B,)), jnp.zeros((case.T, case.B, case.I))), jax.random.key(0)
     )
-    forward = _products(jax.make_jaxpr(lambda *arguments: layer.apply(*arguments))(params, carry, xs).jaxpr)
-    return forward * (3 if case.mode == "train" else 1)
+    return int(count(layer.apply, params, carry, xs).products) * (3 if case.mode == "train" else 1)
 
 
 def least_bytes(case: Case, computes: str) -> int:
@@ -35,15 +33,3 @@ def least_bytes(case: Case, computes: str) -> int:
     weights = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
     once = weights + case.T * case.B * (case.I + case.H)
     return once * width * (2 if case.mode == "train" else 1)
-
-
-def _products(jaxpr: Any) -> int:
-    total = 0
-    for equation in jaxpr.eqns:
-        if equation.primitive.name == "dot_general":
-            (contracted, _), _ = equation.params["dimension_numbers"]
-            left = equation.invars[0].aval.shape
-            total += 2 * math.prod(equation.outvars[0].aval.shape) * math.prod(left[axis] for axis in contracted)
-        times = equation.params["length"] if equation.primitive.name == "scan" else 1
-        total += times * sum(_products(inner) for inner in jaxprs_in_params(equation.params))
-    return total

@@ -20,6 +20,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxrnn import checks, initializers
 from jaxrnn.gated import derive_step
+from jaxrnn.observer import named
 from jaxrnn.policy import Policy
 from jaxrnn.types import Cell, Gated, spec
 
@@ -66,23 +67,24 @@ def gru(n_in: int, n: int, form: Literal["after", "before", "article"] = "after"
         return policy.affine(xs, params.w_x, bias)
 
     def reset_and_update(u: Array, v: Array) -> list[Array]:
-        return jnp.split(jax.nn.sigmoid(u[..., : 2 * n] + v[..., : 2 * n]), 2, axis=-1)
+        return named("rz", jnp.split(jax.nn.sigmoid(u[..., : 2 * n] + v[..., : 2 * n]), 2, axis=-1))
 
     def after(small: Any, carry: Carry, u: Array, v: Array) -> tuple[Carry, Array]:
         r, z = reset_and_update(u, v)
-        new = jnp.tanh(u[..., 2 * n :] + r * (v[..., 2 * n :] + small.b_n))
+        (new,) = named("n", [jnp.tanh(u[..., 2 * n :] + r * (v[..., 2 * n :] + small.b_n))])
         h = (1 - z) * new + z * carry.h
         return Carry(h), h
 
     def before(params: Params, carry: Carry, u: Array, v: Array) -> tuple[Carry, Array]:
         r, z = reset_and_update(u, v)
-        new = jnp.tanh(u[..., 2 * n :] + policy.dot(r * carry.h, params.w_h[:, 2 * n :]).astype(u.dtype))
+        v_n = policy.dot(r * carry.h, params.w_h[:, 2 * n :]).astype(u.dtype)
+        (new,) = named("n", [jnp.tanh(u[..., 2 * n :] + v_n)])
         h = (1 - z) * new + z * carry.h
         return Carry(h), h
 
     def article(small: Any, carry: Carry, u: Array, v: Array) -> tuple[Carry, Array]:
         r, z = reset_and_update(u, v)
-        new = jnp.tanh(u[..., 2 * n :] * r + v[..., 2 * n :] * (1 - z) + small.b[2 * n :])
+        (new,) = named("n", [jnp.tanh(u[..., 2 * n :] * r + v[..., 2 * n :] * (1 - z) + small.b[2 * n :])])
         h = (1 - z) * carry.h + z * new
         return Carry(h), h
 

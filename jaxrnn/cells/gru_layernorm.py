@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from jaxrnn import checks, initializers
 from jaxrnn.cells.lstm_layernorm import normalize
 from jaxrnn.gated import derive_step
+from jaxrnn.observer import named
 from jaxrnn.policy import Policy
 from jaxrnn.types import Cell, Gated, spec
 
@@ -69,8 +70,8 @@ def gru_layernorm(n_in: int, n: int, eps: float = 1e-5, *, policy: Policy = Poli
 
     def gates(small: Any, carry: Carry, u: Array, v: Array) -> tuple[Carry, Array]:
         v = normalize_blocks(v) * small.gain_h
-        r, z = jnp.split(jax.nn.sigmoid(u[..., : 2 * n] + v[..., : 2 * n]), 2, axis=-1)
-        new = jnp.tanh(u[..., 2 * n :] + r * (v[..., 2 * n :] + small.b_n))
+        r, z = named("rz", jnp.split(jax.nn.sigmoid(u[..., : 2 * n] + v[..., : 2 * n]), 2, axis=-1))
+        (new,) = named("n", [jnp.tanh(u[..., 2 * n :] + r * (v[..., 2 * n :] + small.b_n))])
         h = (1 - z) * carry.h + z * new
         return Carry(h), h
 

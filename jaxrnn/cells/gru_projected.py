@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from jaxrnn import checks, initializers
 from jaxrnn.cells.lstm_projected import projected_size
 from jaxrnn.gated import derive_step
+from jaxrnn.observer import named
 from jaxrnn.policy import Policy
 from jaxrnn.types import Cell, Gated, spec
 
@@ -64,8 +65,8 @@ def gru_projected(n_in: int, n: int, n_proj: int | None = None, *, policy: Polic
         return policy.affine(xs, params.w_x, params.b)
 
     def gates(params: Params, carry: Carry, u: Array, v: Array) -> tuple[Carry, Array]:
-        r, z = jnp.split(jax.nn.sigmoid(u[..., : 2 * n] + v[..., : 2 * n]), 2, axis=-1)
-        new = jnp.tanh(u[..., 2 * n :] + r * (v[..., 2 * n :] + params.b_n))
+        r, z = named("rz", jnp.split(jax.nn.sigmoid(u[..., : 2 * n] + v[..., : 2 * n]), 2, axis=-1))
+        (new,) = named("n", [jnp.tanh(u[..., 2 * n :] + r * (v[..., 2 * n :] + params.b_n))])
         c = (1 - z) * new + z * carry.c
         h = policy.dot(c, params.w_p).astype(u.dtype)
         return Carry(h, c), h

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxrnn import checks, initializers
 from jaxrnn.gated import derive_step, squash
+from jaxrnn.observer import named
 from jaxrnn.policy import Policy
 from jaxrnn.types import Cell, Gated, spec
 
@@ -86,12 +87,13 @@ def lstm(
     def gates(params: Params, carry: Carry, u: Array, v: Array) -> tuple[Carry, Array]:
         z, p = u + v, params.peepholes
         if p is None:
-            i, f, g, o = squash(z, "ssts")
+            i, f, g, o = named("ifgo", squash(z, "ssts"))
             c = f * carry.c + i * g
         else:
-            i, f = squash(see(z[..., : 2 * n], carry.c, p.i, p.f), "ss")
-            c = f * carry.c + i * jnp.tanh(z[..., 2 * n : 3 * n])
-            (o,) = squash(see(z[..., 3 * n :], c, p.o), "s")
+            i, f = named("if", squash(see(z[..., : 2 * n], carry.c, p.i, p.f), "ss"))
+            (g,) = named("g", [jnp.tanh(z[..., 2 * n : 3 * n])])
+            c = f * carry.c + i * g
+            (o,) = named("o", squash(see(z[..., 3 * n :], c, p.o), "s"))
         h = o * jnp.tanh(c)
         return Carry(h, c), h
 

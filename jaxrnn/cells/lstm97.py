@@ -22,6 +22,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxrnn import checks, initializers
 from jaxrnn.gated import derive_step
+from jaxrnn.observer import named
 from jaxrnn.policy import Policy
 from jaxrnn.types import Cell, Gated, spec
 
@@ -104,7 +105,7 @@ def lstm97(
     def gates(params: Params, carry: Carry, u: Array, v: Array) -> tuple[Carry, Array]:
         before = jnp.concatenate([carry.i, carry.o], axis=-1)
         a = u + v + policy.dot(before, params.w_gates).astype(u.dtype)
-        i, o = jnp.split(jax.nn.sigmoid(a[..., : 2 * K]), 2, axis=-1)
+        i, o = named("io", jnp.split(jax.nn.sigmoid(a[..., : 2 * K]), 2, axis=-1))
         c = carry.c + jnp.repeat(i, n // K, axis=-1) * (4 * jax.nn.sigmoid(a[..., 2 * K :]) - 2)
         h = jnp.repeat(o, n // K, axis=-1) * (2 * jax.nn.sigmoid(c) - 1)
         return Carry(h, c, i, o), h

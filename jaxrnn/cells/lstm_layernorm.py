@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxrnn import checks, initializers
 from jaxrnn.gated import derive_step
+from jaxrnn.observer import named
 from jaxrnn.policy import Policy
 from jaxrnn.types import Cell, Gated, spec
 
@@ -78,8 +79,9 @@ def lstm_layernorm(
 
     def gates(small: Any, carry: Carry, u: Array, v: Array) -> tuple[Carry, Array]:
         i, f, g, o = jnp.split(u + normalize(v, eps) * small.gain_h, 4, axis=-1)
-        c = jax.nn.sigmoid(f) * carry.c + jax.nn.sigmoid(i) * jnp.tanh(g)
-        h = jax.nn.sigmoid(o) * jnp.tanh(normalize(c, eps) * small.gain_c + small.b_c)
+        i, f, g, o = named("ifgo", [jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)])
+        c = f * carry.c + i * g
+        h = o * jnp.tanh(normalize(c, eps) * small.gain_c + small.b_c)
         return Carry(h, c), h
 
     # The norms look across units: not a Gated cell, though written the same way.

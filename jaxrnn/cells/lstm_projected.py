@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from jaxrnn import checks, initializers
 from jaxrnn.cells.lstm import Peepholes
 from jaxrnn.gated import derive_step
+from jaxrnn.observer import named
 from jaxrnn.policy import Policy
 from jaxrnn.types import Cell, Gated, spec
 
@@ -92,9 +93,10 @@ def lstm_projected(
     def gates(params: Params, carry: Carry, u: Array, v: Array) -> tuple[Carry, Array]:
         i, f, g, o = jnp.split(u + v, 4, axis=-1)
         p = params.peepholes or Peepholes(None, None, None)
-        i, f = gate(i, carry.c, p.i), gate(f, carry.c, p.f)
-        c = f * carry.c + i * jnp.tanh(g)
-        h = policy.dot(gate(o, c, p.o) * jnp.tanh(c), params.w_hr).astype(u.dtype)
+        i, f, g = named("ifg", [gate(i, carry.c, p.i), gate(f, carry.c, p.f), jnp.tanh(g)])
+        c = f * carry.c + i * g
+        (o,) = named("o", [gate(o, c, p.o)])
+        h = policy.dot(o * jnp.tanh(c), params.w_hr).astype(u.dtype)
         return Carry(h, c), h
 
     # A second product, after the gates: not a Gated cell, though written the same way.

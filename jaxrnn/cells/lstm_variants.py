@@ -24,6 +24,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from jaxrnn import checks, initializers
 from jaxrnn.cells.lstm import Peepholes
 from jaxrnn.gated import derive_step
+from jaxrnn.observer import named
 from jaxrnn.policy import Policy
 from jaxrnn.types import Cell, Gated, spec
 
@@ -96,8 +97,11 @@ def lstm_variant(n_in: int, n: int, variant: Variant, forget_bias: float = 1.0, 
         one = jnp.ones((), a.dtype)
         i = gate(sums["i"], c, p.i) if "i" in sums else one
         f = gate(sums["f"], c, p.f) if "f" in sums else 1 - i if variant == "CIFG" else one
-        c = f * c + i * (sums["g"] if variant == "NIAF" else jnp.tanh(sums["g"]))
+        g = sums["g"] if variant == "NIAF" else jnp.tanh(sums["g"])
+        c = f * c + i * g
         o = gate(sums["o"], c, p.o) if "o" in sums else one
+        there = {"i": i, "f": f, "g": g, "o": o}
+        named(blocks, [there[block] for block in blocks])
         return o * (c if variant == "NOAF" else jnp.tanh(c)), c, i, f, o
 
     def gates(small: Any, carry: Carry, u: Array, v: Array) -> tuple[Carry, Array]:

@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxrnn import checks, initializers
 from jaxrnn.gated import derive_step
+from jaxrnn.observer import named
 from jaxrnn.policy import Policy
 from jaxrnn.types import Cell, Gated, spec
 
@@ -71,14 +72,15 @@ def mgu(
         return policy.affine(xs, params.w_x, params.b)
 
     def before(params: Params, carry: Carry, u: Array, v: Array) -> tuple[Carry, Array]:
-        f = jax.nn.sigmoid(u[..., :n] + v)
-        new = jnp.tanh(u[..., n:] + policy.dot(f * carry.h, params.w_h[:, n:]).astype(u.dtype))
+        (f,) = named("f", [jax.nn.sigmoid(u[..., :n] + v)])
+        v_n = policy.dot(f * carry.h, params.w_h[:, n:]).astype(u.dtype)
+        (new,) = named("n", [jnp.tanh(u[..., n:] + v_n)])
         h = (1 - f) * carry.h + f * new
         return Carry(h), h
 
     def after(small: Any, carry: Carry, u: Array, v: Array) -> tuple[Carry, Array]:
-        f = jax.nn.sigmoid(u[..., :n] + v[..., :n])
-        new = jnp.tanh(u[..., n:] + f * (v[..., n:] + small.b_n))
+        (f,) = named("f", [jax.nn.sigmoid(u[..., :n] + v[..., :n])])
+        (new,) = named("n", [jnp.tanh(u[..., n:] + f * (v[..., n:] + small.b_n))])
         h = (1 - f) * new + f * carry.h
         return Carry(h), h
 

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxrnn import checks, initializers
 from jaxrnn.linear import derive_step
+from jaxrnn.observer import named
 from jaxrnn.policy import Policy
 from jaxrnn.types import Cell, Linear, spec
 
@@ -50,7 +51,7 @@ def mingru(n_in: int, n: int, *, policy: Policy = Policy()) -> Cell:
 
     def terms(params: Params, us: Array) -> tuple[Carry, Carry]:
         z, new = jnp.split(us, 2, axis=-1)
-        z = jax.nn.sigmoid(z)
+        (z,) = named("z", [jax.nn.sigmoid(z)])
         return Carry(1 - z), Carry(z * positive(new))
 
     linear = Linear(terms, output=lambda params, carry, us: policy.output(carry.h))

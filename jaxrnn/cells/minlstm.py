@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from jaxrnn import checks, initializers
 from jaxrnn.cells.mingru import positive
 from jaxrnn.linear import derive_step
+from jaxrnn.observer import named
 from jaxrnn.policy import Policy
 from jaxrnn.types import Cell, Linear, spec
 
@@ -50,7 +51,8 @@ def minlstm(n_in: int, n: int, forget_bias: float = 1.0, *, policy: Policy = Pol
     def terms(params: Params, us: Array) -> tuple[Carry, Carry]:
         f, i, new = jnp.split(us, 3, axis=-1)
         d = jax.nn.softplus(-f) - jax.nn.softplus(-i)
-        return Carry(jnp.exp(-jax.nn.softplus(d))), Carry(jnp.exp(-jax.nn.softplus(-d)) * positive(new))
+        f, i = named("fi", [jnp.exp(-jax.nn.softplus(d)), jnp.exp(-jax.nn.softplus(-d))])
+        return Carry(f), Carry(i * positive(new))
 
     linear = Linear(terms, output=lambda params, carry, us: policy.output(carry.h))
     made_by = spec("minlstm", n_in=n_in, n=n, forget_bias=forget_bias, policy=policy)

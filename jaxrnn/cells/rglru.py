@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxrnn import checks, initializers
 from jaxrnn.linear import derive_step
+from jaxrnn.observer import named
 from jaxrnn.policy import Policy, promote
 from jaxrnn.types import Cell, Linear, spec
 
@@ -60,7 +61,7 @@ def rglru(n_in: int, n: int, *, policy: Policy = Policy()) -> Cell:
     def terms(params: Params, us: tuple[Array, Array]) -> tuple[Carry, Carry]:
         wide = promote(*(u.dtype for u in us), params.decay.dtype)
         v, gates = (u.astype(wide) for u in us)
-        r, i = jnp.split(jax.nn.sigmoid(gates), 2, axis=-1)
+        r, i = named("ri", jnp.split(jax.nn.sigmoid(gates), 2, axis=-1))
         log_a = -C * jax.nn.softplus(params.decay.astype(wide)) * r
         return Carry(jnp.exp(log_a)), Carry(jnp.sqrt(jnp.maximum(-jnp.expm1(2 * log_a), TINY)) * i * v)
 

@@ -26,6 +26,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxrnn import checks, initializers
 from jaxrnn.gated import derive_step
+from jaxrnn.observer import named
 from jaxrnn.policy import Policy
 from jaxrnn.types import Cell, Gated, spec
 
@@ -86,9 +87,10 @@ def slstm(
             log_f = jax.nn.log_sigmoid(log_f)
         m = jnp.maximum(log_f + carry.m, log_i)
         i, f = jnp.exp(log_i - m), jnp.exp(log_f + carry.m - m)
-        c = f * carry.c + i * jnp.tanh(z)
+        i, f, z, o = named("ifzo", [i, f, jnp.tanh(z), jax.nn.sigmoid(o)])
+        c = f * carry.c + i * z
         normaliser = f * carry.n + i
-        h = jax.nn.sigmoid(o) * c / normaliser
+        h = o * c / normaliser
         return Carry(h, c, normaliser, m), h
 
     gated = Gated(product=lambda params: params.w_h, gates=gates)

@@ -44,7 +44,7 @@ def load(path: str | os.PathLike[str], like: Params) -> Params:
     wanted = _named("load", "like", like)
     if not path.is_file():
         raise ValueError(f"load: there is no file {path}")
-    arrays = _read(path)
+    arrays = _read(path, 2**26 + 4 * sum(leaf.size * leaf.dtype.itemsize for leaf in wanted.values()))
     missing, unknown = [n for n in wanted if n not in arrays], [n for n in arrays if n not in wanted]
     if missing or unknown:
         lists = [f"{word} {_some(names)}" for word, names in (("lacks", missing), ("has also", unknown)) if names]
@@ -100,10 +100,14 @@ def _npz(arrays: dict[str, np.ndarray]) -> bytes:
     return buffer.getvalue()
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
+def _read(path: Path, most: int) -> dict[str, np.ndarray]:
+    """Of at most so many bytes: a packed file may say that it has any number."""
     try:
         if path.suffix == ".safetensors":
             return _safetensors().load_file(path)
+        with zipfile.ZipFile(path) as archive:
+            if (size := sum(part.file_size for part in archive.infolist())) > most:
+                raise ValueError(f"it unpacks to {size:,} bytes, wanted {most:,} at most")
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except ImportError:

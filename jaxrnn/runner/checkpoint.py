@@ -11,6 +11,7 @@ import logging
 import re
 import shutil
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,13 +21,16 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
-from jaxrnn.runner.files import reason
+from jaxrnn.runner.files import printable, reason
 from jaxrnn.runner.intact import refuse_foreign_files, refuse_other_paths, refuse_other_shapes
 
 # Orbax reports each save at a level meant for servers; what a user should know is in the run's own output.
 logging.getLogger("absl").setLevel(logging.CRITICAL)
 
 META = "meta"
+STEP = re.compile("[0-9]{1,10}")
+OTHER = "written by another version of jaxrnn"
+FORMAT = 1  # of what stands in a checkpoint, and how; one without a number is of the first
 KEEP = 2  # the newest so many
 
 
@@ -63,8 +67,9 @@ def _manager(folder: Path, **options: Any) -> ocp.CheckpointManager:
 
 
 def silence_late_calls() -> None:
-    """Orbax works at a step's arrays side by side, and where one fails, closes the event loop over the others, which
-    then complain to standard error, at any later time. They alone are silenced."""
+    """Orbax works at a step's arrays side by side, and where one fails, closes the event loop over the others, or never
+    begins them. They then complain to standard error, at any later time; they alone are silenced."""
+    warnings.filterwarnings("ignore", r"coroutine '\w*Handler\.\w+' was never awaited", RuntimeWarning)
     before = sys.unraisablehook
     if getattr(before, "__name__", "") == "but_late_calls":
         return
@@ -87,7 +92,7 @@ def save(manager: ocp.CheckpointManager, step: int, /, pending: dict[str, Any] |
     digests = {name: digests_of(tree) for name, tree in trees.items()}
     items: dict[str, Any] = {name: ocp.args.StandardSave(tree) for name, tree in trees.items() if digests[name]}
     dtypes = {name: dtypes_of(tree) for name, tree in trees.items()}
-    items[META] = ocp.args.JsonSave({"digests": digests, "dtypes": dtypes, "pending": pending})
+    items[META] = ocp.args.JsonSave({"format": FORMAT, "digests": digests, "dtypes": dtypes, "pending": pending})
     try:
         manager.save(step, args=ocp.args.Composite(**items))
     except Exception as error:  # Orbax has many
@@ -105,7 +110,7 @@ def steps_of(folder: Path) -> list[int]:
     """The steps that are there whole, newest first."""
     if not folder.is_dir():
         return []
-    return sorted((int(path.name) for path in folder.iterdir() if path.name.isdecimal()), reverse=True)
+    return sorted((int(path.name) for path in folder.iterdir() if STEP.fullmatch(path.name)), reverse=True)
 
 
 def room_for(directory: Path, *trees: PyTree) -> None:
@@ -114,7 +119,10 @@ def room_for(directory: Path, *trees: PyTree) -> None:
     Orbax writes each array twice: what the process has, and all processes' merged.
     """
     wanted = (KEEP + 2) * 2 * size(trees)
-    there = next(path for path in (directory, *directory.resolve().parents) if path.exists())
+    try:
+        there = next(path for path in (directory, *directory.resolve().parents) if path.exists())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"out: {str(directory)[:80]!r} cannot be made: {reason(error)}") from None
     free = shutil.disk_usage(there).free
     if free < wanted:
         raise ValueError(
@@ -138,6 +146,8 @@ def restore(directory: Path, **likes: PyTree) -> Restored:
                 return Restored(step, *_read(manager, folder / str(step), step, likes), skipped)
             except Exception as error:  # whatever damage makes Orbax raise
                 skipped[step] = one_line(error)
+    if all(why.startswith(OTHER) for why in skipped.values()):
+        raise ValueError(f"run: {directory}: {told(skipped)}")
     raise ValueError(f"run: no checkpoint of {directory} is intact: {told(skipped)}")
 
 
@@ -147,9 +157,7 @@ def told(skipped: dict[int, str]) -> str:
 
 def one_line(error: Exception) -> str:
     """TensorStore's errors begin with what was wanted and end with what went wrong, before a page of its settings."""
-    line = re.split(
-        r" \[(?:tensorstore_spec|source locations|os_error_code)", reason(error).strip().partition("\n")[0]
-    )[0]
+    line = re.split(r" \[(?:tensorstore_spec|source locations|os_error_code)", printable(reason(error).strip()))[0]
     return line if len(line) <= 200 else f"{line[:60]} ... {line[-130:]}"
 
 
@@ -158,6 +166,10 @@ def _read(
 ) -> tuple[dict[str, PyTree], dict[str, Any] | None]:
     refuse_foreign_files(folder / META, most=2**26)
     meta = manager.restore(step, args=ocp.args.Composite(**{META: ocp.args.JsonRestore()}))[META]
+    if isinstance(meta, dict) and meta.get("format", FORMAT) != FORMAT:
+        raise ValueError(f"{OTHER}: its format is {meta['format']!r:.20}, this one reads {FORMAT}")
+    if not isinstance(meta, dict) or not all(isinstance(meta.get(part), dict) for part in ("digests", "dtypes")):
+        raise ValueError(f"{META} is not what was saved")
     wanted, pending = meta["digests"], meta.get("pending")
     if not isinstance(pending, dict | None):
         raise ValueError(f"{META} is not what was saved")

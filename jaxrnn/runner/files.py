@@ -1,4 +1,7 @@
-"""Small files, whole or not at all: a reader never meets half of one, and a full disk never costs the one before."""
+"""Small files, whole or not at all: a reader never meets half of one, and a full disk never costs the one before.
+
+What is read may come from anywhere: no device is read for ever, and no message has what a terminal would obey.
+"""
 
 import os
 from pathlib import Path
@@ -13,6 +16,22 @@ def write_whole(path: Path, text: str) -> None:
     except OSError as error:
         part.unlink(missing_ok=True)
         raise OSError(f"{path} cannot be written: {reason(error)}") from None
+
+
+def read_small(path: Path, most: int = 2**28) -> str:
+    """A UTF-8 file of at most so many bytes. Raises OSError, and ValueError where it is no such file."""
+    if path.exists() and not path.is_file():
+        raise ValueError("it is no file")
+    if (size := path.stat().st_size) > most:
+        raise ValueError(f"it has {size:,} bytes, wanted at most {most:,}")
+    return path.read_text(encoding="utf-8")
+
+
+def printable(words: object) -> str:
+    """The first line, with what a terminal would obey, or not show, as an escape."""
+    line = str(words).partition("\n")[0]
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line[:2000])
+    return shown + "..." * (len(line) > 2000)
 
 
 def reason(error: Exception) -> str:

@@ -1,6 +1,8 @@
 """Sequences with labels from an npz or a CSV file. Every complaint names the file and the place in it."""
 
+import contextlib
 import io
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -11,10 +13,12 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from jaxrnn.runner.tables import has, is_number, listed, numbers, read_table, short
-from jaxrnn.runner.users_files import read_bytes
+from jaxrnn.runner.users_files import most_unpacked, read_bytes
 
 WANTED = "an npz file, or a CSV file with a header and a row a step"
 
+# What a file leads to that nobody wrote in good faith.
+BEYOND = (NotImplementedError, MemoryError, OverflowError, RecursionError, SyntaxError, tokenize.TokenError)
 Per = Literal["sequence", "step"]
 
 
@@ -83,6 +87,11 @@ def read_npz(path: Path, per: Per | None, labels: bool, argument: str) -> Labell
 def load_arrays(path: Path, argument: str) -> dict[str, np.ndarray]:
     """The file's arrays; nothing in it is ever run, as unpickling would."""
     raw = read_bytes(path, WANTED, argument)
+    with contextlib.suppress(zipfile.BadZipFile), zipfile.ZipFile(io.BytesIO(raw)) as parts:
+        if (size := sum(part.file_size for part in parts.infolist())) > most_unpacked(raw):
+            raise ValueError(
+                f"{argument}: {path} unpacks to {size:,} bytes from {len(raw):,}; if that is meant, unpack it"
+            )
     name = None
     try:
         with np.load(io.BytesIO(raw), allow_pickle=False) as file:
@@ -91,7 +100,7 @@ def load_arrays(path: Path, argument: str) -> dict[str, np.ndarray]:
                 found[name] = file[name]
             if isinstance(file, np.lib.npyio.NpzFile):
                 return {name: np.asarray(array) for name, array in found.items()}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, *BEYOND) as error:
         if "Object arrays" in str(error):
             raise ValueError(f"{argument}: {path}: {name} has Python objects, wanted an array of numbers") from None
     except (AttributeError, TypeError):  # one bare array, which is no context manager

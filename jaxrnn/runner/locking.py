@@ -9,6 +9,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from jaxrnn.runner.files import reason
+
 
 @contextlib.contextmanager
 def locked(directory: Path) -> Iterator[None]:
@@ -18,13 +20,16 @@ def locked(directory: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         raise ValueError(f"run: {directory} is being written by {named(owner)}; wait, or stop it") from None
+    except OSError as error:
+        raise ValueError(f"run: {directory} cannot be written: {reason(error)}") from None
     try:
         with contextlib.suppress(OSError):  # it only informs
             owner.unlink(missing_ok=True)  # of one that was killed
             owner.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
         yield
     finally:
-        owner.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            owner.unlink(missing_ok=True)
         lock.release()
 
 

@@ -56,24 +56,27 @@ def as_json(value: Any) -> Any:
 
 def read_metrics(directory: Path) -> list[dict[str, Any]]:
     """Every line that is whole: the last one of a run that is alive, or was killed, may not be."""
-    path, lines = directory / "metrics.jsonl", []
-    if not path.exists():
-        return lines
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        with contextlib.suppress(ValueError):
-            lines.append(json.loads(line))
-    return lines
+    return [values for _, values in _lines(directory)]
 
 
 def keep_until(directory: Path, step: int) -> float:
     """Cut off what came after a step, and a line that was never finished. Returns the seconds of the last line kept."""
-    path, kept = directory / "metrics.jsonl", []
+    path = directory / "metrics.jsonl"
     if not path.exists():
         return 0.0
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):  # no line of ours
-            values = json.loads(line)
-            if values["step"] <= step:
-                kept.append((line, float(values["seconds"])))
+    kept = [(line, values) for line, values in _lines(directory) if values["step"] <= step]
     write_whole(path, "".join(line + "\n" for line, _ in kept))
-    return kept[-1][1] if kept else 0.0
+    return float(kept[-1][1]["seconds"]) if kept else 0.0
+
+
+def _lines(directory: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Those that are ours, each with its values: step and seconds at least."""
+    path = directory / "metrics.jsonl"
+    if not path.is_file():
+        return
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        with contextlib.suppress(ValueError, RecursionError):
+            values = json.loads(line)
+            numbers = isinstance(values, dict) and (values.get("step"), values.get("seconds"))
+            if numbers and all(isinstance(each, int | float) for each in numbers):
+                yield line, values

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import ArrayLike
 from matplotlib.axes import Axes
 
+STYLES = ("-", "--", ":", "-.")  # of the first ten lines, the next ten, ...
 Curve = tuple[Sequence[float], ...]  # xs, ys and, where there are any, the standard deviations of ys
 
 
@@ -16,6 +17,8 @@ class Panel(NamedTuple):
     y_label: str
     lines: Mapping[str, Curve]
     levels: Mapping[str, float] = {}  # dashed: the anchors that the lines should be read against
+    x_label: str = ""  # of its own, where it does not share x with the others
+    log: bool = False
 
 
 def curves(
@@ -31,27 +34,41 @@ def curves(
 
 
 def panels(path: Path, title: str, x_label: str, parts: Sequence[Panel]) -> None:
-    """One above the other, over the same x."""
+    """One above the other, over the same x unless each has its own."""
+    shared = not any(part.x_label for part in parts)
     figure = matplotlib.figure.Figure(figsize=(8, 5 if len(parts) == 1 else 3.5 * len(parts)), layout="constrained")
-    for axes, part in zip(figure.subplots(len(parts), sharex=True, squeeze=False)[:, 0], parts, strict=True):
+    for axes, part in zip(figure.subplots(len(parts), sharex=shared, squeeze=False)[:, 0], parts, strict=True):
         draw(axes, part)
     figure.suptitle(title)
-    figure.axes[-1].set_xlabel(x_label)
+    if shared:
+        figure.axes[-1].set_xlabel(x_label)
     figure.savefig(path, dpi=120)
 
 
 def draw(axes: Axes, part: Panel) -> None:
     for number, (name, (xs, ys, *spread)) in enumerate(part.lines.items()):
         marker = "o" if len(xs) < 30 else ""
-        axes.plot(xs, ys, label=name, marker=marker, markersize=4, linewidth=1.2, color=f"C{number % 10}")
+        axes.plot(
+            xs,
+            ys,
+            label=name,
+            marker=marker,
+            markersize=4,
+            linewidth=1.2,
+            color=f"C{number % 10}",
+            linestyle=STYLES[number // 10 % len(STYLES)],
+        )
         if spread and len(spread[0]):
             low, high = ([y + sign * s for y, s in zip(ys, spread[0], strict=True)] for sign in (-1, 1))
             axes.fill_between(xs, low, high, alpha=0.2, linewidth=0, color=f"C{number % 10}")
     for number, (name, level) in enumerate(part.levels.items(), len(part.lines)):
         axes.axhline(level, linestyle="--", linewidth=1, color=f"C{number % 10}", label=f"{name}: {level:.4g}")
-    axes.set_ylabel(part.y_label)
+    axes.set(xlabel=part.x_label, ylabel=part.y_label, yscale="log" if part.log else "linear")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    if len(part.lines) + len(part.levels) > 6:  # too many to stand among the lines
+        axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
+    else:
+        axes.legend(fontsize="small")
 
 
 def confusion(path: Path, classes: Sequence[str], counts: np.ndarray) -> None:

@@ -14,6 +14,13 @@ from jaxrnn.runner.devices import AXIS
 Columns = Mapping[str, Sequence[Any]]
 
 
+class Probed(NamedTuple):
+    """Real data for `inspect`, and what units of the network may be found to track in it."""
+
+    xs: Any  # [T, *batch, ...]
+    labels: Mapping[str, Any]  # by name, [T, *batch]: numbers, whole numbers for classes, or True and False
+
+
 class Problem(NamedTuple):
     """A network, where its batches come from, and how it is judged.
 
@@ -35,6 +42,12 @@ class Problem(NamedTuple):
     item: str = "steps"  # what a batch has `items` of, for the throughput
     items: int = 0
     example: Callable[[], Any] | None = None  # -> xs of one sequence, of real data, for export and inspect
+    symbols: str | list[str] | None = None  # what whole numbers in xs stand for
+    read: Callable[[Path], Any] | None = None  # the user's file -> xs of one sequence, for inspect
+    probed: Callable[[], Probed] | None = None  # for inspect
+    rest: Callable[[], Any] | None = (
+        None  # -> x of one moment at which nothing happens, to find where the network rests
+    )
     anchors: Callable[[str], dict[str, float]] = lambda split: {}  # what the first number is read against, by split
     assets: Mapping[str, Any] = {}  # JSON values found in the training data that a later command needs
     sha256: str | None = None  # of the data

@@ -116,7 +116,14 @@ def write(directory: Path, record: dict[str, Any]) -> None:
 
 
 def _versions() -> dict[str, str]:
-    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:  # jaxrnn from a checkout on PYTHONPATH
+        return "not installed"
 
 
 def _device() -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from jaxrnn.runner import plots, showing
+from jaxrnn.runner import plots, showing, watching
 from jaxrnn.runner.config import Trained
 from jaxrnn.runner.files import write_whole
 from jaxrnn.runner.metrics import read_metrics
@@ -15,6 +15,7 @@ from jaxrnn.runner.numbers import duration, number
 from jaxrnn.runner.problem import Problem
 from jaxrnn.runner.summaries import curve
 
+OWN_PICTURES = ("learning_curve.png", watching.PICTURE)  # the others are the task's
 LONGEST_SAMPLE = 1500  # characters
 
 
@@ -40,6 +41,7 @@ def write_report(
         f"| | {problem.unit or problem.name} |\n| --- | --- |\n{scores}",
         seeds_table(problem, config, run),
         "![The learning curve](learning_curve.png)",
+        watching.section(directory),
         *left_by_task(directory),
         f"## All options\n\n{options}",
         f"## Where it comes from\n\n{provenance(run)}",
@@ -76,7 +78,7 @@ def seeds_table(problem: Problem, config: Trained, run: Mapping[str, Any]) -> st
 
 def left_by_task(directory: Path) -> list[str]:
     """The pictures and samples that the task itself left in the run's directory."""
-    pictures = [p for p in sorted(directory.glob("*.png")) if p.name != "learning_curve.png"]
+    pictures = [p for p in sorted(directory.glob("*.png")) if p.name not in OWN_PICTURES]
     shown = [f"![{p.stem.replace('_', ' ')}]({p.name})" for p in pictures]
     for sample in sorted(directory.glob("*.txt")):
         words = sample.read_text(encoding="utf-8")

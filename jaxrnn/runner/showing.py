@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from jaxrnn.runner.files import printable
 from jaxrnn.runner.numbers import number
 
 Row = Mapping[str, Any]
@@ -50,7 +51,7 @@ def written(value: Any) -> str:
         return f"{value:g}" if value == float(f"{value:.3g}") else number(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return ", ".join(map(written, value)) if isinstance(value, list | tuple) else str(value)
+    return ", ".join(map(written, value)) if isinstance(value, list | tuple) else printable(value)
 
 
 def as_json(value: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from jaxrnn.runner.config.reading import read_run
 from jaxrnn.runner.metrics import read_metrics
 
-WHERE = ("out", "coordinator", "process", "processes", "wait", "tensorboard")  # not what a run is, but where
+WHERE = ("out", "coordinator", "process", "processes", "wait", "tensorboard", "watch")  # not what a run is, but where
 
 
 class Summary(NamedTuple):

@@ -29,7 +29,9 @@ def events(directory: Path, wanted: bool, first: int) -> Iterator[Callable[[int,
 
         def log(step: int, values: dict[str, Any]) -> None:
             for name, value in values.items():
-                if isinstance(value, int | float):
+                if isinstance(value, dict):
+                    log(step, {f"{name}/{inner}": each for inner, each in value.items()})
+                elif isinstance(value, int | float):
                     writer.add_scalar(name, value, step)
 
         yield log

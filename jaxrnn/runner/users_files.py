@@ -2,12 +2,14 @@
 
 import bz2
 import gzip
+import io
 import lzma
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-UNPACK: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
+UNPACK: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 
 def read_bytes(path: Path, wanted: str, argument: str = "data") -> bytes:
@@ -24,12 +26,23 @@ def read_bytes(path: Path, wanted: str, argument: str = "data") -> bytes:
         raise ValueError(f"{argument}: {path} cannot be read: {error.strerror}") from None
     if raw and path.suffix in UNPACK:
         try:
-            raw = UNPACK[path.suffix](raw)
+            with UNPACK[path.suffix](io.BytesIO(raw)) as file:
+                packed, raw = raw, file.read(most_unpacked(raw) + 1)
         except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
             raise ValueError(f"{argument}: {path} cannot be unpacked: {error}") from None
+        if len(raw) > most_unpacked(packed):
+            raise ValueError(
+                f"{argument}: {path} unpacks to more than {most_unpacked(packed):,} bytes from {len(packed):,}; "
+                "if that is meant, unpack it"
+            )
     if not raw:
         raise ValueError(f"{argument}: {path} is empty (0 bytes), wanted {wanted}")
     return raw
+
+
+def most_unpacked(packed: bytes) -> int:
+    """The bytes beyond which a packed file is taken for one that was made to fill the memory."""
+    return 2**27 + 100 * len(packed)
 
 
 def read_text(path: Path, wanted: str = "UTF-8 text", argument: str = "data") -> str:

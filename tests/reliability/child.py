@@ -1,8 +1,10 @@
 """The command in a process of its own, forked from one that has imported everything, so that a run takes a second."""
 
+import json
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,12 @@ from reliability import counting, mishaps
 
 TASKS.setdefault("counting", Task(counting.Counting, counting.make))  # before the command lists its tasks
 
+import matplotlib.figure  # noqa: E402
+
 import jaxrnn.cli  # noqa: E402
+import jaxrnn.runner.commands.compare  # noqa: E402
+import jaxrnn.runner.commands.eval  # noqa: E402
+import jaxrnn.runner.commands.sweep  # noqa: E402
 import jaxrnn.runner.run  # noqa: E402
 
 _server = multiprocessing.get_context("forkserver")
@@ -58,3 +65,28 @@ def command(arguments: list[str], log: str, mishap: tuple[Any, ...]) -> None:
     if mishap:
         getattr(mishaps, mishap[0])(*mishap[1:])
     jaxrnn.cli.main(arguments)
+
+
+def watched(
+    cases: list[tuple[str, list[str]]], answers: Path, trap: Path, seconds: float = 120
+) -> list[dict[str, Any]]:
+    """What each command came to, one after the other in one process; a module in `trap` could be imported."""
+    process = _server.Process(target=watch, args=(cases, str(answers), str(trap)))
+    process.start()
+    process.join(seconds)
+    if process.exitcode is None:
+        os.kill(process.pid or 0, signal.SIGKILL)
+    found = [json.loads(line) for line in answers.read_text().splitlines()]
+    if process.exitcode or len(found) < len(cases):
+        where = cases[len(found)] if len(found) < len(cases) else "the end"
+        raise RuntimeError(f"ended with {process.exitcode}, or was killed after {seconds} s, at {where}")
+    return found
+
+
+def watch(cases: list[tuple[str, list[str]]], answers: str, trap: str) -> None:
+    from reliability import watched
+
+    sys.path.insert(0, trap)
+    jaxrnn.runner.plots.panels = lambda *arguments: None
+    matplotlib.figure.Figure.savefig = lambda *arguments, **options: None
+    watched.watch(cases, answers)

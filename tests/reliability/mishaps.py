@@ -189,3 +189,30 @@ def poison(what: str, at: int, value: float) -> None:
         return problem._replace(batch=batch, loss=loss, evaluate=evaluate, specs=specs)
 
     TASKS["counting"] = Task(counting.Counting, make)
+
+
+def weighed(log: str, every: int) -> None:
+    """No mishap: each so many steps, the memory that the process holds and what was compiled so far, as JSON lines."""
+    import json
+
+    import jax
+
+    from jaxrnn.runner import train
+
+    compiled: list[str] = []
+    inputs = train.inputs
+
+    def heard(event: str, seconds: float, **about: Any) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(str(about.get("fun_name")))
+
+    def weigh(*arguments: Any) -> Any:
+        if arguments[3] % every == 0:
+            pages = int(Path("/proc/self/statm").read_text().split()[1])
+            now = {"step": arguments[3], "bytes": pages * resource.getpagesize(), "compiled": compiled}
+            with open(log, "a") as file:
+                print(json.dumps(now), file=file)
+        return inputs(*arguments)
+
+    jax.monitoring.register_event_duration_secs_listener(heard)
+    train.inputs = weigh

@@ -88,6 +88,16 @@ def test_where_none_is_intact_all_are_named(run, tmp_path):
         restore(copy, **trees(0))
 
 
+def test_another_versions_checkpoint_is_not_called_damaged(tmp_path, monkeypatch):
+    monkeypatch.setattr("jaxrnn.runner.checkpoint.FORMAT", 2)
+    with checkpoints(tmp_path) as manager:
+        save(manager, 4, **trees(4))
+    monkeypatch.undo()
+    words = r"step 4: written by another version of jaxrnn: its format is 2, this one reads 1$"
+    with pytest.raises(ValueError, match=rf"^run: {tmp_path}: {words}"):
+        restore(tmp_path, **trees(0))
+
+
 def test_a_reader_leaves_a_save_that_is_going_on_alone(run):
     """What another process is writing just now looks like what a killed one has left."""
     writing = run / "checkpoints" / "12.orbax-checkpoint-tmp"

@@ -1,5 +1,6 @@
 """Two runs never write one directory: one is refused, and told who has it."""
 
+import errno
 import os
 import re
 import socket
@@ -7,6 +8,7 @@ import time
 
 import pytest
 
+from jaxrnn.runner.locking import locked
 from reliability.conftest import left
 
 OWNER = r"process \d+ on .*|another process"
@@ -31,6 +33,18 @@ def test_the_second_is_refused_and_the_lock_is_free_after_a_kill(start, whole, t
     third = start("train", "--resume", run)
     assert third.wait() == 0, third.said()
     assert left(run) == left(whole)
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path, monkeypatch):
+    def refuse(*arguments, **options):  # a read-only disk would need to be mounted
+        raise OSError(errno.EROFS, "Read-only file system", "lock")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    with (
+        pytest.raises(ValueError, match=rf"^run: {tmp_path} cannot be written: Read-only file system$"),
+        locked(tmp_path),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("k", [0, 1, 2, 3, *MANY])

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 from cyclopts.types import NonNegativeInt, PositiveInt
+from cyclopts.validators import Number
 
 from jaxrnn.runner.config.base import Seed
 
@@ -92,6 +93,38 @@ class Export:
 
     run: Path
     _: dataclasses.KW_ONLY
+    output: Annotated[Path | None, Parameter(alias="-o")] = None
+    weights: Weights = "best"
+    member: NonNegativeInt = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Inspect:
+    """See inside a run's network: a report in plain words, with pictures and the numbers behind each.
+
+    Parameters
+    ----------
+    run
+        The directory of a run.
+    file
+        A file of the same kind as the run's data: look at the network while it reads its beginning [the valid part].
+    text
+        For a text run: what it is to read, in place of a file.
+    steps
+        How many steps of it to look at [100 of a text, 200 of anything else].
+    output
+        The folder to write, which must not exist yet [RUN/inspect].
+    weights
+        Those with the best validation score, or the last.
+    member
+        Which of the run's --seeds, counted from 0.
+    """
+
+    run: Path
+    file: Path | None = None
+    _: dataclasses.KW_ONLY
+    text: str | None = None
+    steps: Annotated[int, Parameter(validator=Number(gte=3, lte=1000))] | None = None
     output: Annotated[Path | None, Parameter(alias="-o")] = None
     weights: Weights = "best"
     member: NonNegativeInt = 0

@@ -99,6 +99,8 @@ def begun(plan: Mapping[str, Any], config: Trained) -> Path:
 def attempt(name: str, plan: Mapping[str, Any], trial: Mapping[str, Any], folder: Path, console: Console) -> None:
     """Train one trial, from its newest checkpoint where it was interrupted; a finished one is left alone."""
     directory = folder / trial["folder"]
+    if directory.is_symlink():
+        raise ValueError(f"{directory} is a link; what a trial writes is to stay in the sweep's folder")
     there = (directory / "run.json").exists()
     status = summarize(directory).status if there else None
     if status in FINISHED:

@@ -3,9 +3,7 @@
 import dataclasses
 from typing import ClassVar
 
-from cyclopts.types import PositiveFloat, PositiveInt
-
-from jaxrnn.runner.config.base import Config
+from jaxrnn.runner.config.base import Config, Count, Positive
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,9 +28,9 @@ class Article(Config):
 
     SMOKE: ClassVar = {"steps": 200}
 
-    steps: PositiveInt = 10_000
+    steps: Count = 10_000
     cell: str | None = None
-    units: PositiveInt = 10
-    samples: PositiveInt = 100
-    length: PositiveInt = 10
-    rate: PositiveFloat = 1e-3
+    units: Count = 10
+    samples: Count = 100
+    length: Count = 10
+    rate: Positive = 1e-3

@@ -1,14 +1,20 @@
 """What every run can be told."""
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from cyclopts import Parameter
-from cyclopts.types import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from cyclopts.validators import Number
 
 Seed = Annotated[int, Parameter(validator=Number(gte=0, lt=2**32))]
+# Whole numbers that jax's own int32 can count.
+Count = Annotated[int, Parameter(validator=Number(gte=1, lt=2**31))]
+Whole = Annotated[int, Parameter(validator=Number(gte=0, lt=2**31))]
+Layers = Annotated[int, Parameter(validator=Number(gte=1, lte=1000))]
+Positive = Annotated[float, Parameter(validator=Number(gt=0, lt=math.inf))]
+NotNegative = Annotated[float, Parameter(validator=Number(gte=0, lt=math.inf))]
 Share = Annotated[float, Parameter(validator=Number(gte=0, lt=1))]
 
 
@@ -28,7 +34,7 @@ class Config:
 
     SMOKE: ClassVar[dict[str, Any]] = {}  # the options of --smoke: a run of seconds
 
-    steps: PositiveInt = 1000
+    steps: Count = 1000
     seed: Seed = 0
     out: Path | None = None
 
@@ -77,6 +83,8 @@ class Trained(Config):
         Steps between checkpoints.
     tensorboard
         Write what metrics.jsonl gets as TensorBoard events too.
+    watch
+        gradients: at each look, how the gradient fares on its way through time, into metrics.jsonl and the report.
     devices
         How many of its devices each process shares the batch among, or all.
     coordinator
@@ -94,30 +102,31 @@ class Trained(Config):
     SMOKE: ClassVar[dict[str, Any]] = {"steps": 20, "evaluate_every": 10}
 
     seeds: Annotated[tuple[Seed, ...], Parameter(consume_multiple=True, negative="")] | None = None
-    batch: PositiveInt = 16
+    batch: Count = 16
     optimizer: str = "adam"
-    rate: PositiveFloat = 5e-3
+    rate: Positive = 5e-3
     schedule: Literal["cosine", "linear", "exponential", "constant"] = "cosine"
-    warm_up: NonNegativeInt | None = None
+    warm_up: Whole | None = None
     final_rate: Annotated[float, Parameter(validator=Number(gte=0, lte=1))] = 0.0
     decay: Annotated[float, Parameter(validator=Number(gt=0, lte=1))] = 0.5
-    decay_every: PositiveInt | None = None
-    decay_after: NonNegativeInt = 0
-    clip: NonNegativeFloat = 1.0
-    clip_value: NonNegativeFloat = 0.0
-    weight_decay: NonNegativeFloat = 0.0
-    accumulate: PositiveInt = 1
+    decay_every: Count | None = None
+    decay_after: Whole = 0
+    clip: NotNegative = 1.0
+    clip_value: NotNegative = 0.0
+    weight_decay: NotNegative = 0.0
+    accumulate: Count = 1
     compute: Literal["float32", "bfloat16"] = "float32"
-    evaluate_every: PositiveInt = 200
-    patience: NonNegativeInt = 0
-    checkpoint_every: PositiveInt = 25
+    evaluate_every: Count = 200
+    patience: Whole = 0
+    checkpoint_every: Count = 25
     tensorboard: Annotated[bool, Parameter(negative="")] = False
-    devices: PositiveInt | Literal["all"] = 1
+    watch: Literal["gradients"] | None = None
+    devices: Count | Literal["all"] = 1
     coordinator: str | None = None
-    processes: PositiveInt | None = None
-    process: NonNegativeInt | None = None
-    wait: PositiveInt = 300
-    heartbeat: PositiveInt = 30
+    processes: Count | None = None
+    process: Whole | None = None
+    wait: Count = 300
+    heartbeat: Count = 30
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

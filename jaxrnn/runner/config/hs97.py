@@ -4,10 +4,9 @@ import dataclasses
 from typing import Annotated, ClassVar, Literal
 
 from cyclopts import Parameter
-from cyclopts.types import PositiveInt
 from cyclopts.validators import Number
 
-from jaxrnn.runner.config.base import Trained
+from jaxrnn.runner.config.base import Count, Trained
 
 Problem97 = Literal["reber", "lag", "adding", "multiplication", "order2", "order3"]
 
@@ -31,8 +30,8 @@ class Hs97(Trained):
     problem: Problem97 = "adding"
     cell: str = "lstm97"
     lag: Annotated[int, Parameter(validator=Number(gte=20))] | None = None
-    steps: PositiveInt = 10_000
+    steps: Count = 10_000
     rate: float = 1e-2
     schedule: Literal["cosine", "linear", "exponential", "constant"] = "constant"
-    evaluate_every: PositiveInt = 100
-    checkpoint_every: PositiveInt = 1000
+    evaluate_every: Count = 100
+    checkpoint_every: Count = 1000

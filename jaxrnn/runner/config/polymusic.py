@@ -4,9 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import ClassVar
 
-from cyclopts.types import NonNegativeFloat, PositiveInt
-
-from jaxrnn.runner.config.base import Share, Trained
+from jaxrnn.runner.config.base import Count, Layers, NotNegative, Share, Trained
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,11 +33,11 @@ class Polymusic(Trained):
 
     SMOKE: ClassVar = {"units": 8, "batch": 2, "length": 16, "steps": 40, "evaluate_every": 20}
 
-    steps: PositiveInt = 4000
+    steps: Count = 4000
     data: Path | None = None
     cell: str = "gru"
-    units: PositiveInt = 46
-    layers: PositiveInt = 1
+    units: Count = 46
+    layers: Layers = 1
     dropout: Share = 0.0
-    weight_noise: NonNegativeFloat = 0.0
-    length: PositiveInt = 100
+    weight_noise: NotNegative = 0.0
+    length: Count = 100

@@ -10,16 +10,22 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Dict
 
 from jaxrnn.runner.config.base import Config
+from jaxrnn.runner.files import read_small
 
 # What may be another when a run goes on: how long it is, when it looks and saves, and who computes it.
 MAY_CHANGE = (
-    *("steps", "evaluate_every", "patience", "checkpoint_every", "tensorboard", "out"),
+    *("steps", "evaluate_every", "patience", "checkpoint_every", "tensorboard", "watch", "out"),
     *("coordinator", "processes", "process", "wait", "heartbeat"),
 )
+
+MOST = 10_000  # values of one option
 
 
 def from_options(cls: type[Config], options: Mapping[str, Any], source: str) -> Any:
     """An instance of `cls`. Raises ValueError in one line that names the source and the option."""
+    for name, value in options.items():
+        if isinstance(value, list) and len(value) > MOST:
+            raise ValueError(f"{name}: {source} has {len(value):,} of them, wanted at most {MOST:,}")
     app = App(result_action="return_value", help_flags=[], version_flags=[])
 
     def read(*, config: Any = None) -> Any:
@@ -34,6 +40,8 @@ def from_options(cls: type[Config], options: Mapping[str, Any], source: str) -> 
         return app([], exit_on_error=False, print_error=False)
     except CycloptsError as error:
         raise ValueError(" ".join(str(error).split())) from None
+    except (RecursionError, OverflowError) as error:
+        raise ValueError(f"{source} has what no option can be: {error}") from None
 
 
 def as_options(config: Config) -> dict[str, Any]:
@@ -63,7 +71,7 @@ def read_plan(folder: Path) -> dict[str, Any]:
     """The plan.json of a sweep. Raises ValueError where there is none, or where it is not a sweep's."""
     path = folder / "plan.json"
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(read_small(path))
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"resume: {folder} is not a sweep: plan.json cannot be read ({error})") from None
     wanted = {"task": str, "config": dict, "trials": list}
@@ -80,20 +88,47 @@ def _is_trial(trial: Any) -> bool:
     if not isinstance(trial, dict) or not isinstance(trial.get("options"), dict):
         return False
     folder = trial.get("folder")
-    return isinstance(folder, str) and Path(folder).name == folder
+    one_name = isinstance(folder, str) and Path(folder).name == folder
+    return one_name and folder not in ("", "..") and folder.isprintable() and len(folder) < 256
 
 
 def read_run(directory: Path) -> dict[str, Any]:
     """The run.json of a run. Raises ValueError where there is none, or where it is not a run's."""
     path = directory / "run.json"
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(read_small(path))
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"run: {directory} is not a run: run.json cannot be read ({error})") from None
     wanted = {"task": str, "config": dict, "status": str}
     for name, kind in wanted.items():
         if not isinstance(found, dict) or not isinstance(found.get(name), kind):
             raise ValueError(f"run: {path} is not a run's: it has no {name}")
-    if not isinstance(found.get("assets"), dict | None) or not isinstance(found.get("earlier"), list | None):
-        raise ValueError(f"run: {path} is not a run's: its assets or earlier are of another type")
+    for name, kind in KINDS.items():
+        if name in found and not _is_of(found[name], kind):
+            raise ValueError(f"run: {path} is not a run's: its {name} is of another type")
     return found
+
+
+NUMBER, WORDS = int | float | None, str | None
+# What run.json may have beside: a type, of each in a list, or by name.
+KINDS: dict[str, Any] = {
+    "assets": dict | None,
+    "best": dict | None,
+    "data_sha256": WORDS,
+    "earlier": [{"seconds": NUMBER}],
+    "error": WORDS,
+    "judged": {"split": str, "loss": str, "better": str, "unit": str},
+    "metrics": {...: NUMBER | list},
+    "parameters": NUMBER,
+    "seconds": NUMBER,
+}
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    if isinstance(kind, list):
+        return isinstance(value, list) and all(_is_of(each, kind[0]) for each in value)
+    if isinstance(kind, dict):
+        each = kind.get(...)
+        names = value if each is not None else kind
+        return isinstance(value, dict) and all(_is_of(value.get(name), kind.get(name, each)) for name in names)
+    return isinstance(value, kind)

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from cyclopts import Parameter
-from cyclopts.types import PositiveInt
 from cyclopts.validators import Number
 
-from jaxrnn.runner.config.base import Share, Trained
+from jaxrnn.runner.config.base import Count, Layers, Share, Trained
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,8 +47,8 @@ class Sequences(Trained):
 
     SMOKE: ClassVar = {"units": 8, "batch": 8, "steps": 20, "evaluate_every": 10}
 
-    steps: PositiveInt = 1000
-    evaluate_every: PositiveInt = 50
+    steps: Count = 1000
+    evaluate_every: Count = 50
     data: Path | None = None
     test_data: Path | None = None
     sequence: str | None = None
@@ -57,8 +56,8 @@ class Sequences(Trained):
     kind: Literal["classes", "numbers"] | None = None
     per: Literal["sequence", "step"] | None = None
     cell: str = "lstm"
-    units: PositiveInt = 64
-    layers: PositiveInt = 1
+    units: Count = 64
+    layers: Layers = 1
     bidirectional: Annotated[bool, Parameter(negative="")] = False
     dropout: Share = 0.0
     valid: Annotated[float, Parameter(validator=Number(gt=0, lt=1))] = 0.15

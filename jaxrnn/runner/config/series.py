@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from cyclopts import Parameter
-from cyclopts.types import PositiveFloat, PositiveInt
 
-from jaxrnn.runner.config.base import Share, Trained
+from jaxrnn.runner.config.base import Count, Layers, Positive, Share, Trained
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,20 +51,20 @@ class Series(Trained):
         **{"training": None, "valid": 0.2, "test": 0.2, "steps": 20, "evaluate_every": 10},
     }
 
-    steps: PositiveInt = 1500
-    batch: PositiveInt = 32
-    rate: PositiveFloat = 1e-3
+    steps: Count = 1500
+    batch: Count = 32
+    rate: Positive = 1e-3
     data: Path | None = None
     target: str | None = None
     inputs: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = ()
-    horizon: PositiveInt = 24
-    history: PositiveInt = 96
-    season: PositiveInt = 24
+    horizon: Count = 24
+    history: Count = 96
+    season: Count = 24
     around: Literal["last", "linear", "level"] = "linear"
     cell: str = "lstm"
-    units: PositiveInt = 64
-    layers: PositiveInt = 1
+    units: Count = 64
+    layers: Layers = 1
     dropout: Share = 0.0
-    training: PositiveFloat | None = None
-    valid: PositiveFloat = 0.2
-    test: PositiveFloat = 0.2
+    training: Positive | None = None
+    valid: Positive = 0.2
+    test: Positive = 0.2

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from cyclopts import Parameter
-from cyclopts.types import NonNegativeFloat, NonNegativeInt, PositiveInt
 from cyclopts.validators import Number
 
-from jaxrnn.runner.config.base import Seed, Share, Trained
+from jaxrnn.runner.config.base import Count, Layers, NotNegative, Seed, Share, Trained, Whole
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,16 +44,16 @@ class Text(Trained):
 
     SMOKE: ClassVar = {"units": 16, "embedding": 8, "batch": 4, "length": 16, "steps": 40, "evaluate_every": 20}
 
-    steps: PositiveInt = 1800
+    steps: Count = 1800
     data: Path | None = None
     level: Literal["characters", "words"] = "characters"
-    vocabulary: PositiveInt | None = None
+    vocabulary: Count | None = None
     cell: str = "lstm"
-    units: PositiveInt = 256
-    layers: PositiveInt = 1
-    embedding: PositiveInt = 64
+    units: Count = 256
+    layers: Layers = 1
+    embedding: Count = 64
     dropout: Share = 0.0
-    length: PositiveInt = 64
+    length: Count = 64
     valid: Annotated[float, Parameter(validator=Number(gt=0, lt=1))] = 0.05
     test: Annotated[float, Parameter(validator=Number(gt=0, lt=1))] = 0.05
 
@@ -82,9 +81,9 @@ class Sample:
     """
 
     prompt: str = ""
-    length: PositiveInt = 500
-    temperature: NonNegativeFloat = 0.8
-    top_k: PositiveInt | None = None
+    length: Count = 500
+    temperature: NotNegative = 0.8
+    top_k: Count | None = None
     top_p: Annotated[float, Parameter(validator=Number(gt=0, lte=1))] | None = None
     seed: Seed = 0
-    member: NonNegativeInt = 0
+    member: Whole = 0

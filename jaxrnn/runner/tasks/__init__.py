@@ -11,7 +11,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from jaxrnn.runner.config import Article, Config, Hs97, Polymusic, Sequences, Series, Speech, Text, Translate
+from jaxrnn.runner.config import (
+    Article,
+    Config,
+    Flipflop,
+    Hs97,
+    Polymusic,
+    Sequences,
+    Series,
+    Speech,
+    Text,
+    Translate,
+)
 
 
 class Task(NamedTuple):
@@ -43,5 +54,6 @@ TASKS = {
     "hs97": Task(Hs97, "jaxrnn.runner.tasks.hs97"),
     "speech": Task(Speech, "jaxrnn.runner.tasks.speech"),
     "translate": Task(Translate, "jaxrnn.runner.tasks.translate"),
+    "flipflop": Task(Flipflop, "jaxrnn.runner.tasks.flipflop"),
     "article": Task(Article, "jaxrnn.runner.tasks.article"),  # many small networks: a `train` of its own
 }

@@ -25,13 +25,15 @@ from jaxrnn import CELLS, Layer, checks, dense, embed, generate, stack
 from jaxrnn.runner.config import Sample, Text
 from jaxrnn.runner.devices import AXIS
 from jaxrnn.runner.files import write_whole
+from jaxrnn.runner.inspection.reading import enough, labels
 from jaxrnn.runner.networks import policy_of, recurrent
-from jaxrnn.runner.problem import Problem, sha256
+from jaxrnn.runner.problem import Probed, Problem, sha256
 from jaxrnn.runner.symbols import Symbols, commonest, decode, encode, level_of, opening, spaced, split
 from jaxrnn.runner.tasks.next_symbol import predicted
 from jaxrnn.runner.users_files import read_text
 
 LONGEST_HELD_OUT = 100_000
+STREAMS, LONGEST_STREAM = 8, 1000  # that are looked into
 PIECE = 4096  # symbols an evaluation reads at a time, so that its memory does not grow with the text
 
 
@@ -87,6 +89,9 @@ def make(config: Text, assets: Mapping[str, Any] | None = None) -> Problem:
         item=config.level,
         items=config.batch * config.length,
         example=lambda: read["valid"][:200],
+        symbols=vocabulary,
+        read=own,
+        probed=lambda: probed(read["valid"], vocabulary),
         anchors=lambda split: anchors(data, split, vocabulary),
         assets={"vocabulary": vocabulary},
         sha256=sha256(between.join(symbol for part in data for symbol in part).encode()),
@@ -206,6 +211,15 @@ def window(config: Text, text: np.ndarray, seed: int, step: int) -> Window:
     offset = int(np.random.default_rng([seed, epoch]).integers(spare))
     places = offset + np.arange(config.batch) * stream + np.arange(config.length)[:, None] + k * config.length
     return Window(text[places], text[places + 1], np.bool_(k == 0))
+
+
+def probed(text: np.ndarray, vocabulary: Symbols) -> Probed:
+    """Some streams of the text side by side, and what a reader keeps track of in them."""
+    T = max(min(len(text) // STREAMS, LONGEST_STREAM), 1)
+    streams = [text[start : start + T] for start in range(0, T * min(STREAMS, len(text) // T), T)]
+    known = [labels([vocabulary[k] for k in stream]) for stream in streams]
+    every = {name: np.stack([each[name] for each in known], 1) for name in known[0]}
+    return Probed(np.stack(streams, 1), {name: label for name, label in every.items() if enough(label)})
 
 
 def anchors(data: Data, split: str, vocabulary: Symbols) -> dict[str, float]:

@@ -1,0 +1,224 @@
+"""Fixed and slow points of a network under a constant input, and what it does near them.  Sussillo & Barak 2013
+
+    F(h) = the state after a step from h, with x held         q(h) = |F(h) - h|^2 / 2
+
+Where q = 0 the state stays for ever; where q is small and lowest it moves slowly, whatever it does elsewhere. The search
+starts from many states: first by Adam, which finds the valley, then by Gauss-Newton steps, damped as much as it takes
+for q to fall (Levenberg 1944, Marquardt 1963), which find its ground. Near a point the network is the linear map
+dF/dh: along an eigenvector with |eigenvalue| below 1 states come back, above 1 they leave, and the nearer it is to 1
+the longer both take.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Bool, Complex, Float, Int, PRNGKeyArray, Shaped
+
+from jaxrnn import checks
+from jaxrnn.types import Carry, Cell, Layer, Params
+from jaxrnn.unrolling import unroll
+from jaxrnn.words import describe
+
+AT_ONCE = 64  # states whose Jacobians are held at the same time
+
+
+class FixedPoints(NamedTuple):
+    """The slowest first; k of them, of a state of n numbers (all of the carry, an LSTM's h and c)."""
+
+    carries: Carry  # [k, ...]
+    q: Float[np.ndarray, "k"]
+    eigenvalues: Complex[np.ndarray, "k n"]  # of dF/dh, the largest first
+    reached: Int[np.ndarray, "k"]  # how many starts ended there
+
+
+def fixed_points(
+    network: Cell | Layer,
+    params: Params,
+    x: Shaped[Array, "..."],
+    starts: Carry,
+    *,
+    slow: float = 1e-4,
+    apart: float = 1e-2,
+    steps: int = 500,
+    rate: float = 0.01,
+    newton: int = 30,
+) -> FixedPoints:
+    """Where the network stays, or nearly so, with the input x of one moment held.
+
+    x        [n_in], or a whole number for a layer that begins with embed
+    starts   a carry whose arrays have one leading axis: the states to start from, such as `scattered` takes from
+             trajectories; what no start leads to is not found
+    slow     points with q above are dropped; and those further from all starts than these are wide, in any number of the
+             state: nothing says that the network ever comes there
+    apart    points whose states are nearer than this, by the largest number, are one
+    steps    of Adam, at this rate
+    newton   damped Gauss-Newton steps after them
+
+    Raises ValueError on a network that does not read from the start, and on starts that are not as its carry.
+    """
+    layer = unroll(network) if isinstance(network, Cell) else network
+    checks.forward("fixed_points", "network", layer)
+    checks.size("fixed_points", at_least=0, steps=steps, newton=newton)
+    checks.positive("fixed_points", slow=slow, apart=apart, rate=rate)
+    one = jax.eval_shape(lambda: layer.carry((), params))
+    many = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((_count(starts), *leaf.shape), leaf.dtype), one)
+    checks.like("fixed_points", "starts", starts, many, "axis 0 counts the states; scattered(...) makes them")
+    x = jnp.asarray(x)
+    found, q = _search(layer, params, x, starts, steps, rate, newton)
+    states = np.asarray(jax.vmap(lambda carry: ravel_pytree(carry)[0])(found))
+    begun = np.asarray(jax.vmap(lambda carry: ravel_pytree(carry)[0])(starts))
+    q = np.where(near(states, begun), q, np.inf)
+    kept, reached = distinct(states, q, slow, apart)
+    carries = jax.tree.map(lambda leaf: leaf[kept], found)
+    spectra = np.linalg.eigvals(np.asarray(_jacobians(layer, params, x, carries), np.float64))
+    order = np.argsort(-np.abs(spectra), axis=-1, kind="stable")
+    return FixedPoints(carries, q[kept], np.take_along_axis(spectra, order, -1), reached)
+
+
+def trajectory(layer: Layer, params: Params, carry: Carry, xs: Shaped[Array, "T *like_xs"]) -> Carry:
+    """The carry after each step, [T, *batch, ...] a leaf: of all of the layer, so that it can go on from there."""
+    checks.forward("trajectory", "layer", layer)
+
+    def step(carry: Carry, x: Array) -> tuple[Carry, Carry]:
+        carry, _ = layer.apply(params, carry, x[None])
+        return carry, carry
+
+    return jax.lax.scan(step, carry, jnp.asarray(xs))[1]
+
+
+def scattered(carries: Carry, count: int, *, key: PRNGKeyArray, axes: int = 1, noise: float = 0.0) -> Carry:
+    """`count` states drawn from many, each with Gaussian noise on it: starts for `fixed_points`.
+
+    axes    how many axes count the states: 1 for a `trajectory` [T, ...], 2 for [T, B, ...]
+    noise   its deviation
+    """
+    checks.size("scattered", count=count, axes=axes)
+    flat = jax.tree.map(lambda a: jnp.asarray(a).reshape(-1, *a.shape[axes:]), carries)
+    key, which = jax.random.split(key)
+    places = jax.random.randint(which, (count,), 0, _count(flat))
+    leaves, structure = jax.tree.flatten(jax.tree.map(lambda a: a[places], flat))
+    keys = jax.random.split(key, len(leaves))
+    return structure.unflatten(
+        a + noise * jax.random.normal(k, a.shape, a.dtype) for k, a in zip(keys, leaves, strict=True)
+    )
+
+
+def unstable(points: FixedPoints) -> Int[np.ndarray, "k"]:
+    """Along how many directions states leave each point: 0 for an attractor."""
+    return (np.abs(points.eigenvalues) > 1).sum(-1)
+
+
+def time_constants(eigenvalues: Complex[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    """Steps in which the distance along each eigenvector shrinks e-fold, -1 / ln|eigenvalue|.
+
+    Below 0 where it grows e-fold in so many; infinite at |eigenvalue| = 1; 0 where one step ends it.
+    """
+    with np.errstate(divide="ignore"):
+        return -1 / np.log(np.abs(eigenvalues))
+
+
+def kind(points: FixedPoints, k: int, fixed: float = 1e-8) -> str:
+    """What the k-th point is in a few words; `fixed` is the largest q of a fixed point."""
+    leaving, n = int(unstable(points)[k]), points.eigenvalues.shape[-1]
+    if leaving == 0:
+        words = "stable"
+    else:
+        directions = "1 unstable direction" if leaving == 1 else f"{leaving} unstable directions"
+        words = f"{'saddle' if leaving < n else 'unstable'}, {directions}"
+    return words if points.q[k] <= fixed else f"slow point ({words})"
+
+
+def near(states: Float[np.ndarray, "K n"], starts: Float[np.ndarray, "S n"]) -> Bool[np.ndarray, "K"]:
+    """Which states lie in the box of the starts, made wider by its own width on each side."""
+    low, high = starts.min(0), starts.max(0)
+    width = np.maximum(high - low, np.finfo(starts.dtype).eps)
+    return ((states >= low - width) & (states <= high + width)).all(-1)
+
+
+def distinct(
+    states: Float[np.ndarray, "K n"], q: Float[np.ndarray, "K"], slow: float, apart: float
+) -> tuple[Int[np.ndarray, "k"], Int[np.ndarray, "k"]]:
+    """(places of the slowest of each group, sizes of the groups), the slowest first."""
+    kept, reached = [], []
+    for place in np.argsort(q, kind="stable"):
+        if not q[place] <= slow:  # nor what left the finite numbers
+            continue
+        near = np.abs(states[kept] - states[place]).max(-1) < apart
+        if near.any():
+            reached[int(near.argmax())] += 1
+        else:
+            kept.append(int(place))
+            reached.append(1)
+    return np.array(kept, int), np.array(reached, int)
+
+
+def _count(starts: Carry) -> int:
+    leaves = jax.tree.leaves(starts)
+    if not leaves or any(not getattr(leaf, "shape", None) for leaf in leaves):
+        raise ValueError(f"fixed_points: starts is {describe(starts)}, wanted a carry of states along axis 0")
+    return leaves[0].shape[0]
+
+
+def _flow(layer: Layer, params: Params, x: Array, like: Carry) -> tuple[Callable[[Array], Array], Callable[..., Any]]:
+    """(F on the state as one vector, vector -> carry)."""
+    _, shaped = ravel_pytree(jax.tree.map(lambda leaf: leaf[0], like))
+
+    def F(state: Array) -> Array:
+        return ravel_pytree(layer.apply(params, shaped(state), x[None])[0])[0]
+
+    return F, shaped
+
+
+@functools.partial(jax.jit, static_argnums=(0, 4, 6))
+def _search(
+    layer: Layer, params: Params, x: Array, starts: Carry, steps: int, rate: float, newton: int
+) -> tuple[Carry, Float[Array, "K"]]:
+    F, shaped = _flow(layer, params, x, starts)
+
+    def rest(state: Array) -> Array:
+        return F(state) - state
+
+    def q(state: Array) -> Array:
+        return (rest(state) ** 2).sum() / 2
+
+    def adam(state: Array) -> Array:
+        """Kingma & Ba 2015, with the rate falling to 0."""
+
+        def step(moments: tuple[Array, Array, Array], t: Array) -> tuple[tuple[Array, Array, Array], None]:
+            state, m, v = moments
+            g = jax.grad(q)(state)
+            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+            by = (m / (1 - 0.9**t)) / (jnp.sqrt(v / (1 - 0.999**t)) + 1e-8)
+            return (state - (rate * (1 - t / (steps + 1))).astype(state.dtype) * by, m, v), None
+
+        times = jnp.arange(1, steps + 1, dtype=state.dtype)
+        return jax.lax.scan(step, (state, jnp.zeros_like(state), jnp.zeros_like(state)), times)[0][0]
+
+    def gauss_newton(state: Array) -> Array:
+        def step(at: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
+            state, damping = at
+            r, J = rest(state), jax.jacfwd(rest)(state)
+            normal = J.T @ J + damping * jnp.eye(len(state), dtype=state.dtype)
+            new = state - jax.scipy.linalg.solve(normal, J.T @ r, assume_a="pos")
+            better = q(new) < q(state)  # false where it is not a number
+            return (jnp.where(better, new, state), damping * jnp.where(better, 0.2, 5.0).astype(state.dtype)), None
+
+        damping = jnp.asarray(1e-3, state.dtype)
+        return jax.lax.scan(step, (state, damping), None, newton)[0][0]
+
+    states = jax.vmap(lambda carry: ravel_pytree(carry)[0])(starts)
+    states = jax.vmap(adam)(states)
+    states = jax.lax.map(gauss_newton, states, batch_size=min(len(states), AT_ONCE))
+    return jax.vmap(shaped)(states), jax.vmap(q)(states)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _jacobians(layer: Layer, params: Params, x: Array, carries: Carry) -> Float[Array, "k n n"]:
+    F, _ = _flow(layer, params, x, carries)
+    states = jax.vmap(lambda carry: ravel_pytree(carry)[0])(carries)
+    return jax.lax.map(jax.jacfwd(F), states)

@@ -1,0 +1,55 @@
+"""Lyapunov exponents: how fast neighbouring states part or meet along a trajectory, in nats a step.
+
+    Q_t R_t = J_t Q_{t-1}          lambda_k = mean over t of log R_t[k, k]
+
+The QR method of Benettin et al. 1980; for recurrent networks Vogt et al. 2022, Engelken et al. 2023. The largest above
+0 means chaos and gradients that explode, all far below 0 a memory that is soon gone: a direction with exponent lambda
+fades or grows by the factor e every 1/|lambda| steps.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from jaxrnn import checks
+from jaxrnn.analysis.stepping import as_map
+from jaxrnn.types import Carry, Layer, Params
+
+
+def lyapunov(
+    layer: Layer,
+    params: Params,
+    carry: Carry,
+    xs: Array,
+    k: int = 1,
+    *,
+    key: PRNGKeyArray,
+    warm_up: int = 0,
+    mask: Bool[Array, "T"] | None = None,
+    reset: Bool[Array, "T"] | None = None,
+) -> Float[Array, "k"]:
+    """The k largest exponents of the layer driven by xs, one sequence; of a stack, those of all its layers together.
+
+    key       draws the k directions to begin with
+    warm_up   steps until these have turned to where they belong, which are not counted
+
+    Raises ValueError on more exponents than the carry has numbers, no steps to count, a layer that reads from the end,
+    and a batch: jax.vmap serves that.
+    """
+    step, start, moments = as_map("lyapunov", layer, params, carry, xs, mask, reset)
+    checks.size("lyapunov", k=k)
+    checks.size("lyapunov", at_least=0, warm_up=warm_up)
+    if k > start.size:
+        raise ValueError(f"lyapunov: k is {k}, wanted at most {start.size}, the numbers in the carry")
+    if warm_up >= xs.shape[0]:
+        raise ValueError(f"lyapunov: warm_up is {warm_up}, wanted fewer than the {xs.shape[0]} steps of x")
+
+    def body(carried: tuple[Array, Array], moment: tuple[Array, ...]) -> tuple[tuple[Array, Array], Array]:
+        state, q = carried
+        after, push = jax.linearize(lambda state: step(state, moment), state)
+        q, r = jnp.linalg.qr(jax.vmap(push, 1, 1)(q))
+        return (after, q), jnp.log(jnp.abs(jnp.diagonal(r)))
+
+    q, _ = jnp.linalg.qr(jax.random.normal(key, (start.size, k), start.dtype))
+    _, logs = jax.lax.scan(body, (start, q), moments)
+    return logs[warm_up:].mean(0)

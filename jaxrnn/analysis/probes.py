@@ -1,0 +1,119 @@
+"""Linear probes: can a label be read off the state by a line through it?  Alain & Bengio 2016
+
+Numbers are fitted by ridge regression, in closed form, and scored by R^2. Classes are fitted by multinomial logistic
+regression with the same ridge, and scored by the share that is right. Both are scored on steps that were not fitted:
+where states follow each other in time those should be a piece of their own, not steps drawn among the others.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Shaped
+
+from jaxrnn import checks
+from jaxrnn.analysis.tracking import fits
+from jaxrnn.policy import promote
+from jaxrnn.words import describe
+
+ROUNDS = 100  # of logistic regression; each lowers its loss
+
+
+class Probe(NamedTuple):
+    w: Float[Array, "n k"]  # of the state as it is: states @ w + b
+    b: Float[Array, "k"]
+    score: Float[Array, ""]  # held out: R^2, or the share of classes that is right
+    chance: Float[Array, ""]  # the same score of one answer for all: the fitted part's mean, or its commonest class
+
+
+def probe(
+    states: Float[Array, "T *batch n"],
+    labels: Shaped[Array, "T *batch"],
+    *,
+    mask: Bool[Array, "T *batch"] | None = None,
+    held_out: Bool[Array, "T *batch"] | None = None,
+    ridge: float = 1.0,
+) -> Probe:
+    """The line through the state that tells the labels best: numbers for floats, classes for whole numbers and bools.
+
+    held_out   the steps to score on [the last quarter of the time]
+    ridge      added to the sums of squares of the standardised states
+
+    Raises ValueError on shapes that do not fit, on classes below 0, and where nothing is left to fit or to score.
+    """
+    checks.floats("probe", "states", states, 2, "[T, *batch, n]")
+    fits("probe", states, labels)
+    checks.positive("probe", ridge=ridge)
+    for name, value in (("mask", mask), ("held_out", held_out)):
+        checks.steps("probe", name, value, states.shape[:-1], "states")
+    states, labels, T = jnp.asarray(states), jnp.asarray(labels), states.shape[0]
+    kept = jnp.broadcast_to((jnp.arange(T) >= T - T // 4).reshape(-1, *(1,) * (labels.ndim - 1)), labels.shape)
+    kept = kept if held_out is None else held_out
+    real = jnp.ones_like(kept) if mask is None else mask
+    shown, judged = real & ~kept, real & kept
+    if not (shown.any() and judged.any()):
+        counts = f"{int(shown.sum())} steps to fit and {int(judged.sum())} to score"
+        raise ValueError(f"probe: there are {counts}, wanted at least 1 of each; see mask and held_out")
+    states = states.astype(promote(states.dtype, jnp.float32))
+    if jnp.issubdtype(labels.dtype, jnp.floating):
+        return of_numbers(states[shown], labels[shown], states[judged], labels[judged], ridge)
+    if labels.dtype != bool and labels.min() < 0:
+        raise ValueError(f"probe: labels is {describe(labels)} with {int(labels.min())} in it, wanted classes from 0")
+    labels = labels.astype(jnp.int32)
+    return of_classes(states[shown], labels[shown], states[judged], labels[judged], ridge, int(labels[real].max()) + 1)
+
+
+@jax.jit
+def of_numbers(xs: Array, ys: Array, held: Array, truth: Array, ridge: float) -> Probe:
+    ys, truth = ys.astype(xs.dtype), truth.astype(xs.dtype)
+    zs, mean, std = standardised(xs)
+    w = solve(zs, ridge, zs.T @ (ys - ys.mean())[:, None]) / std[:, None]
+    b = ys.mean() - mean @ w
+    spread = ((truth - truth.mean()) ** 2).sum()
+
+    def r2(found: Array) -> Array:
+        return 1 - ((truth - found) ** 2).sum() / jnp.where(spread > 0, spread, 1)
+
+    return Probe(w, b, r2((held @ w + b)[:, 0]), r2(ys.mean()))
+
+
+@functools.partial(jax.jit, static_argnames="k")
+def of_classes(
+    xs: Array, ys: Int[Array, "shown"], held: Array, truth: Int[Array, "judged"], ridge: float, k: int
+) -> Probe:
+    """By Böhning's bound (1992): half of the sums of squares is above the curvature everywhere, so that every round
+    lowers the loss, without a step size, and one factorisation serves them all.
+    """
+    zs, mean, std = standardised(xs)
+    zs = jnp.concatenate([zs, jnp.ones((len(zs), 1), zs.dtype)], 1)
+    wanted = jax.nn.one_hot(ys, k, dtype=zs.dtype)
+    factor = jax.scipy.linalg.cho_factor(curvature(zs, ridge, 0.5))
+
+    def better(w: Array, _: None) -> tuple[Array, None]:
+        slope = zs.T @ (wanted - jax.nn.softmax(zs @ w)) - ridge * w
+        return w + jax.scipy.linalg.cho_solve(factor, slope), None
+
+    w, _ = jax.lax.scan(better, jnp.zeros((zs.shape[1], k), zs.dtype), None, ROUNDS)
+    b = w[-1] - (mean / std) @ w[:-1]
+    w = w[:-1] / std[:, None]
+
+    def share(found: Array) -> Array:
+        return (found.astype(truth.dtype) == truth).mean(dtype=xs.dtype)
+
+    return Probe(w, b, share((held @ w + b).argmax(-1)), share(wanted.sum(0).argmax()))
+
+
+def standardised(xs: Array) -> tuple[Array, Array, Array]:
+    """(xs by the mean and deviation of each unit, the means, the deviations); a unit that never moves has 1."""
+    mean, std = xs.mean(0), xs.std(0)
+    std = jnp.where(std > 0, std, 1)
+    return (xs - mean) / std, mean, std
+
+
+def curvature(zs: Array, ridge: float, share: float = 1.0) -> Array:
+    return share * zs.T @ zs + ridge * jnp.eye(zs.shape[1], dtype=zs.dtype)
+
+
+def solve(zs: Array, ridge: float, right: Array) -> Array:
+    return jax.scipy.linalg.solve(curvature(zs, ridge), right, assume_a="pos")

@@ -1,0 +1,1 @@
+"""What `jaxrnn inspect` finds and draws: a file a question, and the pictures in one."""

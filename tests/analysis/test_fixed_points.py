@@ -1,0 +1,114 @@
+"""Fixed points that are known in closed form, and those that a network trained to keep bits must have."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import scipy.optimize
+
+from jaxrnn import bidirectional, dense, elman, gru, stack, unroll
+from jaxrnn.analysis import fixed_points, kind, scattered, time_constants, trajectory, unstable
+from jaxrnn.cells.elman import Params
+from jaxrnn.runner.config import Flipflop
+from jaxrnn.runner.tasks.flipflop import flipflop
+
+
+def tanh_net(w_h, b=0.0):
+    w_h = jnp.asarray(w_h)
+    return elman(1, len(w_h)), Params(jnp.zeros((1, len(w_h))), w_h, jnp.full(len(w_h), b))
+
+
+def starts(cell, n=64, size=1.0):
+    return cell.carry((n,))._replace(h=jax.random.uniform(jax.random.key(0), (n, *cell.carry(()).h.shape), minval=-size, maxval=size))
+
+
+def test_two_switches_have_nine_points_each_with_its_spectrum():
+    """h' = tanh(a h), unit by unit: 0 with eigenvalue a, and +-h* = tanh(a h*) with a (1 - h*^2)."""
+    slopes = (2.0, 1.5)
+    cell, params = tanh_net(jnp.diag(jnp.array(slopes)))
+    found = fixed_points(cell, params, jnp.zeros(1), starts(cell))
+    sides = [scipy.optimize.brentq(lambda h, a=a: np.tanh(a * h) - h, 0.1, 1) for a in slopes]
+    wanted = {signs: [s * h for s, h in zip(signs, sides, strict=True)] for signs in itertools.product((-1, 0, 1), repeat=2)}
+    states = np.asarray(found.carries.h)
+    assert len(states) == 9
+    assert found.reached.sum() <= 64
+    for signs, state in wanted.items():
+        k = int(np.abs(states - state).max(-1).argmin())
+        np.testing.assert_allclose(states[k], state, atol=1e-7)
+        slopes_there = sorted((a * (1 - h**2) for a, h in zip(slopes, state, strict=True)), reverse=True)
+        np.testing.assert_allclose(found.eigenvalues[k], slopes_there, atol=1e-6)
+        assert unstable(found)[k] == signs.count(0)
+        words = {0: "stable", 1: "saddle, 1 unstable direction", 2: "unstable, 2 unstable directions"}
+        assert kind(found, k) == words[signs.count(0)]
+
+
+def test_a_turning_contraction_has_one_point_and_its_time_constant():
+    """h' = rho R(angle) h + b: the point (1 - A)^-1 b, eigenvalues rho e^(+-i angle), 1/e after -1 / ln rho steps."""
+    rho, angle = 0.9, 0.5
+    A = rho * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    cell = elman(1, 2, activation="identity")
+    params = Params(jnp.zeros((1, 2)), jnp.asarray(A.T), jnp.array([1.0, -0.5]))
+    found = fixed_points(unroll(cell), params, jnp.zeros(1), starts(cell, 8, 20.0))
+    (state,) = np.asarray(found.carries.h)
+    np.testing.assert_allclose(state, np.linalg.solve(np.eye(2) - A, [1.0, -0.5]), atol=1e-6)
+    np.testing.assert_allclose(sorted(found.eigenvalues[0], key=np.imag), rho * np.exp([-1j * angle, 1j * angle]), atol=1e-9)
+    np.testing.assert_allclose(time_constants(found.eigenvalues[0]), -1 / np.log(rho), rtol=1e-9)
+    assert time_constants(np.array([2.0])) == pytest.approx(-1 / np.log(2))
+
+
+def test_a_ghost_is_slow_and_no_fixed_point():
+    """h' = tanh(2 h + b), b just past where two points meet and vanish: the state lingers where they were."""
+    edge = np.sqrt(0.5)  # tanh' = 1/2 there
+    b = float(np.arctanh(edge) - 2 * edge)
+    cell, params = tanh_net(jnp.array([[2.0]]), -b + 0.003)
+    found = fixed_points(cell, params, jnp.zeros(1), starts(cell), slow=1e-3)
+    words = [kind(found, k) for k in range(len(found.q))]
+    assert words.count("stable") == 1
+    (ghost,) = [k for k, w in enumerate(words) if w.startswith("slow point")]
+    assert abs(float(found.carries.h[ghost, 0]) + edge) < 0.05
+    assert len(fixed_points(cell, params, jnp.zeros(1), starts(cell), slow=1e-9).q) == 1
+
+
+def test_starts_and_networks_that_do_not_fit_are_told():
+    cell, params = tanh_net(jnp.eye(2))
+    with pytest.raises(ValueError, match="starts.*wanted \\[3, 2\\]"):
+        fixed_points(cell, params, jnp.zeros(1), cell.carry((3,))._replace(h=jnp.zeros((3, 4))))
+    both = bidirectional(unroll(cell), unroll(cell, reverse=True))
+    with pytest.raises(ValueError, match="wanted one that reads from the start"):
+        fixed_points(both, (params, params), jnp.zeros(1), both.carry((3,)))
+
+
+def test_three_bits_are_kept_in_eight_stable_states():
+    """Trained as `jaxrnn train flipflop` does, smaller. Each state gives its bits, and none is between them."""
+    config = Flipflop(units=16, length=25, batch=32, pulses=0.2)
+    layer = stack(unroll(gru(3, 16)), dense(16, 3))
+    params = layer.init(jax.random.key(0))
+    optimizer = optax.adam(optax.cosine_decay_schedule(0.03, 300))
+
+    def loss(params, batch):
+        return optax.squared_error(layer.apply(params, layer.carry((32,), params), batch.xs)[1], batch.ys).mean()
+
+    @jax.jit
+    def update(params, state, batch):
+        batch = jax.tree.map(lambda a: a.astype(float), batch)
+        grads = jax.grad(loss)(params, batch)
+        updates, state = optimizer.update(grads, state)
+        return optax.apply_updates(params, updates), state
+
+    with jax.numpy_dtype_promotion("standard"):
+        state = optimizer.init(params)
+        for step in range(300):
+            params, state = update(params, state, flipflop(np.random.default_rng([0, step]), config, 32))
+    xs = jnp.asarray(flipflop(np.random.default_rng(1), config, 32).xs, float)
+    along = trajectory(layer, params, layer.carry((32,), params), xs)
+    begin = scattered(along, 128, key=jax.random.key(1), axes=2, noise=0.05)
+    found = fixed_points(layer, params, jnp.zeros(3), begin, steps=300)
+    stable = np.flatnonzero(unstable(found) == 0)
+    carries = jax.tree.map(lambda a: a[stable], found.carries)
+    ys = np.asarray(layer.apply(params, carries, jnp.zeros((1, len(stable), 3)))[1][0])
+    assert sorted(map(tuple, np.sign(ys).astype(int))) == sorted(itertools.product((-1, 1), repeat=3))
+    assert (found.q[stable] < 1e-8).all()
+    np.testing.assert_allclose(np.abs(ys), 1, atol=0.35)
