@@ -24,6 +24,7 @@ from jaxrnn.types import Carry, Cell, Layer, Params
 from jaxrnn.unrolling import unroll
 from jaxrnn.words import describe
 
+FAR = 3.0
 AT_ONCE = 64  # states whose Jacobians are held at the same time
 
 
@@ -53,8 +54,8 @@ def fixed_points(
     x        [n_in], or a whole number for a layer that begins with embed
     starts   a carry whose arrays have one leading axis: the states to start from, such as `scattered` takes from
              trajectories; what no start leads to is not found
-    slow     points with q above are dropped; and those further from all starts than these are wide, in any number of
-             the state: nothing says that the network ever comes there
+    slow     points with q above are dropped; and those more than FAR times as far from the middle of the starts as any
+             start: nothing says that the network ever comes there
     apart    points whose states are nearer than this, by the largest number, are one
     steps    of Adam, at this rate
     newton   damped Gauss-Newton steps after them
@@ -75,7 +76,8 @@ def fixed_points(
     q = np.where(near(states, begun), q, np.inf)
     kept, reached = distinct(states, q, slow, apart)
     carries = jax.tree.map(lambda leaf: leaf[kept], found)
-    spectra = np.linalg.eigvals(np.asarray(_jacobians(layer, params, x, carries), np.float64))
+    jacobians = np.asarray(_jacobians(layer, params, x, carries)) if len(kept) else np.zeros((0, *states.shape[1:] * 2))
+    spectra = np.linalg.eigvals(jacobians.astype(np.float64))
     order = np.argsort(-np.abs(spectra), axis=-1, kind="stable")
     return FixedPoints(carries, q[kept], np.take_along_axis(spectra, order, -1), reached)
 
@@ -134,10 +136,10 @@ def kind(points: FixedPoints, k: int, fixed: float = 1e-8) -> str:
 
 
 def near(states: Float[np.ndarray, "K n"], starts: Float[np.ndarray, "S n"]) -> Bool[np.ndarray, "K"]:
-    """Which states lie in the box of the starts, made wider by its own width on each side."""
-    low, high = starts.min(0), starts.max(0)
-    width = np.maximum(high - low, np.finfo(starts.dtype).eps)
-    return ((states >= low - width) & (states <= high + width)).all(-1)
+    """Which states are within FAR times the radius of the starts about their middle."""
+    middle = starts.mean(0)
+    radius = np.linalg.norm(starts - middle, axis=-1).max()
+    return np.linalg.norm(states - middle, axis=-1) <= FAR * radius
 
 
 def distinct(

@@ -15,7 +15,7 @@ from matplotlib.ticker import EngFormatter
 
 SIGNED, OPEN = "RdBu_r", "Greys"
 Data = Mapping[str, Any]
-MONO = {"family": "monospace"}
+MONO = "monospace"
 
 
 def heat_maps(path: Path, data: Data) -> None:
@@ -127,7 +127,7 @@ def plane(path: Path, data: Data) -> None:
             axes.plot(*way[0], marker="o", color=colour, markersize=5)
             axes.plot(*way[-1], marker="s", color=colour, markersize=5)
         for (x, y), word in zip(data["ways"][0] if data["written"] else [], data["written"] or [], strict=True):
-            axes.text(x, y, word, fontsize=8, ha="center", va="center", **MONO)
+            axes.text(x, y, word, fontsize=8, ha="center", va="center", fontfamily=MONO)
         named_axes(axes, data["explained"])
         if data["kinds"]:
             for handle in axes.legend(fontsize="small", markerscale=3, title="after").legend_handles:
@@ -159,8 +159,8 @@ def resting(path: Path, data: Data) -> None:
                     axes.annotate(signs, place[[0, second]], xytext=(6, 6), textcoords="offset points", fontsize=9)
             named_axes(axes, data["explained"], second)
         planes[0].legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2, frameon=False)
-        around = np.exp(2j * np.pi * np.linspace(0, 1, 200))
-        spectrum.plot(around.real, around.imag, color="0.4", linewidth=1)
+        around = 2 * np.pi * np.linspace(0, 1, 200)
+        spectrum.plot(np.cos(around), np.sin(around), color="0.4", linewidth=1)
         values = np.array(data["eigenvalues"])
         for there, look, _ in groups:
             real, imaginary = values[there].reshape(-1, 2).T
@@ -206,7 +206,7 @@ def steps(axes: Axes, T: int, ticks: Sequence[str] | None) -> None:
         axes.set_xlabel("step")
         return
     upright = max(map(len, ticks)) > 1
-    axes.set_xticks(range(T), ticks, rotation=90 if upright else 0, fontsize=8, **MONO)
+    axes.set_xticks(range(T), ticks, rotation=90 if upright else 0, fontsize=8, fontfamily=MONO)
     axes.tick_params(axis="x", length=0 if not upright else 2)
     axes.set_xlabel("what is read")
 

@@ -46,7 +46,7 @@ def rests(subject: Subject) -> Section:
         "points": projected(axes, flat(found.carries, 1)),
         "unstable": unstable(found),
         "q": found.q,
-        "eigenvalues": np.stack([found.eigenvalues.real, found.eigenvalues.imag], -1),
+        "eigenvalues": np.stack([np.real(found.eigenvalues), np.imag(found.eigenvalues)], -1),
         "outputs": ys,
         "reached": found.reached,
         "ways": np.asarray(projected(axes, along))[:, :WAYS].swapaxes(0, 1),

@@ -73,7 +73,7 @@ def explainer(subject: Subject, by_step: bool) -> Callable[[int, int], Attributi
     return lambda t, k: jax.tree.map(np.asarray, explain(subject.params, xs, jnp.asarray(t), jnp.asarray(k)))
 
 
-def rows(values: np.ndarray) -> np.ndarray:
+def rows(values: Any) -> np.ndarray:
     """One number a step."""
     return values.reshape(len(values), -1).sum(1)
 
