@@ -19,6 +19,12 @@ def test_the_dozen_lines_run(capsys):
     assert capsys.readouterr().out
 
 
+def test_the_lines_that_see_inside_run(capsys):
+    (code,) = [block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "jaxrnn.analysis" in block]
+    exec(code, {"jax": jax, "jnp": jax.numpy})
+    assert capsys.readouterr().out
+
+
 def test_the_lines_that_bring_weights_run(tmp_path, monkeypatch):
     torch = pytest.importorskip("torch", reason="PyTorch is in no extra of jaxrnn; `pip install torch` runs this")
     pytest.importorskip("safetensors", reason="the extra `peers` brings safetensors")

@@ -2,9 +2,9 @@
 
     F(h) = the state after a step from h, with x held         q(h) = |F(h) - h|^2 / 2
 
-Where q = 0 the state stays for ever; where q is small and lowest it moves slowly, whatever it does elsewhere. The search
-starts from many states: first by Adam, which finds the valley, then by Gauss-Newton steps, damped as much as it takes
-for q to fall (Levenberg 1944, Marquardt 1963), which find its ground. Near a point the network is the linear map
+Where q = 0 the state stays for ever; where q is small and lowest it moves slowly, whatever it does elsewhere. The
+search starts from many states: first by Adam, which finds the valley, then by Gauss-Newton steps, damped as much as it
+takes for q to fall (Levenberg 1944, Marquardt 1963), which find its ground. Near a point the network is the linear map
 dF/dh: along an eigenvector with |eigenvalue| below 1 states come back, above 1 they leave, and the nearer it is to 1
 the longer both take.
 """
@@ -53,8 +53,8 @@ def fixed_points(
     x        [n_in], or a whole number for a layer that begins with embed
     starts   a carry whose arrays have one leading axis: the states to start from, such as `scattered` takes from
              trajectories; what no start leads to is not found
-    slow     points with q above are dropped; and those further from all starts than these are wide, in any number of the
-             state: nothing says that the network ever comes there
+    slow     points with q above are dropped; and those further from all starts than these are wide, in any number of
+             the state: nothing says that the network ever comes there
     apart    points whose states are nearer than this, by the largest number, are one
     steps    of Adam, at this rate
     newton   damped Gauss-Newton steps after them

@@ -80,7 +80,7 @@ def test_a_ghost_is_slow_and_no_fixed_point():
 
 def test_starts_and_networks_that_do_not_fit_are_told():
     cell, params = tanh_net(jnp.eye(2))
-    with pytest.raises(ValueError, match="starts.*wanted \\[3, 2\\]"):
+    with pytest.raises(ValueError, match=r"starts.*wanted \[3, 2\]"):
         fixed_points(cell, params, jnp.zeros(1), cell.carry((3,))._replace(h=jnp.zeros((3, 4))))
     both = bidirectional(unroll(cell), unroll(cell, reverse=True))
     with pytest.raises(ValueError, match="wanted one that reads from the start"):

@@ -193,7 +193,7 @@ def test_saturation_counts_what_stands_at_the_ends():
     found = saturation(trace)
     assert [float(found[gate].high) for gate in "ifgo"] == [0, 0.75, 0, 0]
     assert [float(found[gate].low) for gate in "ifgo"] == [0, 0.25, 1, 0]
-    np.testing.assert_allclose([found[gate].mean for gate in "io"], 0.5)
+    np.testing.assert_allclose([float(found[gate].mean) for gate in "io"], 0.5)
 
 
 def test_a_tanh_has_its_ends_at_minus_1_and_1():

@@ -13,7 +13,7 @@ from jaxrnn.cli import main
 from jaxrnn.runner.tasks import TASKS
 
 pytestmark = pytest.mark.xdist_group("commands")
-ALL = ("train", "eval", "predict", "sample", "sweep", "compare", "bench", "export", "doctor")
+ALL = ("train", "eval", "predict", "sample", "sweep", "compare", "inspect", "bench", "export", "doctor")
 
 
 def command(*arguments, cwd=None):

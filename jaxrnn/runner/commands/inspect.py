@@ -114,8 +114,9 @@ def report(options: Inspect, found: Run, subject: Subject, what: str, written: l
     layers = ", ".join(subject.seen.layers)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(found.params))
     head = (
-        f"# Inside {options.run.resolve().name}\n\nA network trained on {found.name}, {parameters:,} parameters, with the "
-        f"recurrent layers {layers}; its {options.weights} weights. It was looked at while it read {len(subject.xs)} steps of {what}. "
-        "The numbers behind each picture are in the file of its name that ends in .json."
+        f"# Inside {options.run.resolve().name}\n\nA network trained on {found.name}, {parameters:,} parameters, with "
+        f"the recurrent layers {layers}; its {options.weights} weights. It was looked at while it read "
+        f"{len(subject.xs)} steps of {what}. The numbers behind each picture are in the file of its name that ends in "
+        ".json."
     )
     return "\n\n".join([head, *written]) + "\n"

@@ -1,4 +1,4 @@
-"""What a batch costs, counted from the program: parameters, operations and bytes, of each recurrent layer and in all."""
+"""What a batch costs, counted from the program: parameters, operations and bytes, layer by layer and in all."""
 
 import jax
 
@@ -25,8 +25,8 @@ def costs(subject: Subject) -> Section:
         for name, cost in found.items()
     ]
     words = (
-        f"Of {batch} sequences of {T} steps: floating-point operations, a multiply-add as two, and bytes moved if nothing "
-        f"stays in a cache. A step is one of one sequence.\n\n{showing.markdown(rows)}"
+        f"Of {batch} sequences of {T} steps: floating-point operations, a multiply-add as two, and bytes moved if "
+        f"nothing stays in a cache. A step is one of one sequence.\n\n{showing.markdown(rows)}"
     )
     data = {
         "title": f"Operations of a batch ({batch} sequences of {T} steps)",
@@ -35,11 +35,8 @@ def costs(subject: Subject) -> Section:
         "training": [cost.training.flops for cost in found.values()],
         "parameters": [cost.parameters for cost in found.values()],
     }
-    return Section(
-        "What it costs",
-        words,
-        [Figure("costs", figures.costs, data, "The bar of training is that of a whole update's gradient.")],
-    )
+    caption = "Training is the gradient of all weights, without the optimiser."
+    return Section("What it costs", words, [Figure("costs", figures.costs, data, caption)])
 
 
 def scaled(value: float, unit: str = "") -> str:

@@ -34,17 +34,16 @@ def difficulty(subject: Subject) -> Section:
         for name, flow in found.layers.items()
     ]
     norm = float(total_norm(found.gradient))
+    advice = advise(found, radii=radii, reach=back)
     words = [
-        f"On one batch of the training part the norm of the whole gradient is {norm:.3g}. Where it changes by less than 1 "
-        "per step back it vanishes, by more than 1 it explodes. Memory is over how many steps the last output still "
-        "depends on the state by 1/e of how it depends on the last one.",
+        f"On one batch of the training part the norm of the whole gradient is {norm:.3g}. Where it changes by less "
+        "than 1 per step back it vanishes, by more than 1 it explodes. Memory is over how many steps the last output "
+        "still depends on the state by 1/e of how it depends on the last one.",
         showing.markdown(rows),
         exponent(subject, key),
         radii_told(radii),
-        "What stands out, and what the library has for it:"
-        if (advice := advise(found, radii=radii, reach=back))
-        else "",
-        "\n".join(f"* {each}" for each in advice) or "Nothing stands out.",
+        "What stands out, and what the library has for it:" if advice else "Nothing stands out.",
+        "\n".join(f"* {each}" for each in advice),
     ]
     profiles = {name: np.asarray(flow.gradient) for name, flow in found.layers.items()}
     data = {
@@ -57,9 +56,8 @@ def difficulty(subject: Subject) -> Section:
         "Above: the norm of the gradient of a batch's loss for the state of each step. Below: how strongly the last "
         "output depends on each earlier state, over the sequence shown."
     )
-    return Section(
-        "How the gradient fares", "\n\n".join(filter(None, words)), [Figure("gradients", draw, data, caption)]
-    )
+    told = "\n\n".join(filter(None, words))
+    return Section("How the gradient fares", told, [Figure("gradients", draw, data, caption)])
 
 
 def draw(path: Path, data: figures.Data) -> None:

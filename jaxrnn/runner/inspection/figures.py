@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize, TwoSlopeNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
 SIGNED, OPEN = "RdBu_r", "Greys"
 Data = Mapping[str, Any]
@@ -65,7 +66,7 @@ def attribution(path: Path, data: Data) -> None:
 
 
 def probe_scores(path: Path, data: Data) -> None:
-    """Two panels: how well a line through all units tells each label, and how well the best single unit goes with it."""
+    """How well a line through all units tells each label, and how well the best single unit goes with it."""
     names = data["names"]
     with saved(path, (12, 1.5 + 0.42 * len(names)), data["title"]) as figure:
         left, right = figure.subplots(1, 2, sharey=True)
@@ -137,48 +138,34 @@ def plane(path: Path, data: Data) -> None:
 def resting(path: Path, data: Data) -> None:
     """Fixed points among trajectories on the first two axes, and on the first and the third; their eigenvalues."""
     places, leaving = np.array(data["points"]), np.array(data["unstable"])
-    ways = [np.array(way) for way in data["ways"]]
+    groups = [
+        (leaving == 0, {"marker": "o", "color": "#1a9850"}, "stable"),
+        (leaving == 1, {"marker": "X", "color": "#f46d43"}, "1 unstable direction"),
+        (leaving > 1, {"marker": "P", "color": "#a50026"}, "more unstable directions"),
+    ]
     flat = places.shape[1] < 3
-    with saved(path, (15 if not flat else 11, 6), data["title"]) as figure:
-        every = figure.subplots(1, 2 if flat else 3)
-        for axes, second in zip(every[:-1], (1, 2), strict=False):
-            for way in ways:
+    with saved(path, (11 if flat else 15, 6), data["title"]) as figure:
+        *planes, spectrum = figure.subplots(1, 2 if flat else 3)
+        for second, axes in enumerate(planes, 1):
+            for way in map(np.array, data["ways"]):
                 axes.plot(way[:, 0], way[:, second], color="0.6", linewidth=0.5, alpha=0.5)
-            groups = [(leaving == 0, "o", "#1a9850", "stable"), (leaving == 1, "X", "#f46d43", "1 unstable direction")]
-            groups += [(leaving > 1, "P", "#a50026", "more unstable directions")]
-            for chosen, marker, colour, label in groups:
-                if chosen.any():
-                    axes.scatter(
-                        places[chosen, 0],
-                        places[chosen, second],
-                        marker=marker,
-                        color=colour,
-                        s=70,
-                        label=f"{label} ({chosen.sum()})",
-                        zorder=3,
-                        edgecolor="white",
-                        linewidth=0.6,
-                    )
-            named_axes(axes, data["explained"], second)
+            for there, look, label in groups:
+                style = {"s": 70, "zorder": 3, "edgecolor": "white", "linewidth": 0.6} | look
+                if there.any():
+                    axes.scatter(places[there, 0], places[there, second], label=f"{label} ({there.sum()})", **style)
             for place, n, outputs in zip(places, leaving, data["outputs"], strict=True):
                 if n == 0 and len(outputs) <= 4:
                     signs = "".join("+" if y > 0 else "\u2212" for y in outputs)
                     axes.annotate(signs, place[[0, second]], xytext=(6, 6), textcoords="offset points", fontsize=9)
-        every[0].legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2, frameon=False)
-        spectrum = every[-1]
+            named_axes(axes, data["explained"], second)
+        planes[0].legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2, frameon=False)
         around = np.exp(2j * np.pi * np.linspace(0, 1, 200))
         spectrum.plot(around.real, around.imag, color="0.4", linewidth=1)
-        for values, n in zip(data["eigenvalues"], leaving, strict=True):
-            values = np.array(values)
-            spectrum.scatter(
-                values[:, 0],
-                values[:, 1],
-                s=9,
-                color="#1a9850" if n == 0 else "#f46d43" if n == 1 else "#a50026",
-                alpha=0.6,
-                linewidth=0,
-            )
-        spectrum.set(title="Eigenvalues at each point", xlabel="real part", ylabel="imaginary part", aspect="equal")
+        values = np.array(data["eigenvalues"])
+        for there, look, _ in groups:
+            real, imaginary = values[there].reshape(-1, 2).T
+            spectrum.scatter(real, imaginary, s=9, color=look["color"], alpha=0.6, linewidth=0)
+        spectrum.set(xlabel="real part", ylabel="imaginary part", aspect="equal")
         spectrum.set_title("Eigenvalues; inside the circle states come back", fontsize="medium")
         spectrum.grid(alpha=0.3)
 
@@ -193,6 +180,7 @@ def costs(path: Path, data: Data) -> None:
         axes.set_yticks(places, [f"{n}\n{p:,} parameters" for n, p in zip(names, data["parameters"], strict=True)])
         axes.invert_yaxis()
         axes.set_xlabel("floating-point operations")
+        axes.xaxis.set_major_formatter(EngFormatter())
         axes.grid(axis="x", alpha=0.3)
         axes.legend(fontsize="small")
 

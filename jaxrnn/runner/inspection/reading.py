@@ -18,10 +18,10 @@ def labels(symbols: Sequence[str]) -> dict[str, np.ndarray]:
     return {name: np.array(list(label(symbols))) for name, label in (CHARACTERS if characters else WORDS).items()}
 
 
-def enough(label: np.ndarray, least: int = 50) -> bool:
+def enough(label: np.ndarray, least: int = 20) -> bool:
     """Whether it is there often enough, and often enough not, to be found; of a number, whether it varies."""
     if label.dtype == bool:
-        return least <= label.sum() <= len(label) - least
+        return least <= label.sum() <= label.size - least
     return len(np.unique(label)) > 2
 
 

@@ -27,7 +27,7 @@ STARTS, WAYS, MOST_ROWS = 384, 12, 30
 
 
 def rests(subject: Subject) -> Section:
-    """Raises ValueError where the task has no input at which nothing happens, and for a network that reads backwards."""
+    """Raises ValueError where the task names no input at which nothing happens, or the network reads backwards."""
     if subject.problem.rest is None:
         raise ValueError("the task names no constant input at which nothing happens")
     layer, params = subject.layer, subject.params
@@ -52,7 +52,10 @@ def rests(subject: Subject) -> Section:
         "ways": np.asarray(projected(axes, along))[:, :WAYS].swapaxes(0, 1),
         "explained": axes.explained,
     }
-    caption = "Grey: trajectories of real input. States stay at a green point, and leave the others along their unstable directions."
+    caption = (
+        "Grey: trajectories of real input; beside a green point the signs of the outputs there. States stay at green "
+        "points, and leave the others along their unstable directions."
+    )
     return Section("Where it rests", told(found, ys), [Figure("fixed_points", figures.resting, data, caption)])
 
 
@@ -86,9 +89,10 @@ def told(found: FixedPoints, ys: np.ndarray) -> str:
     ]
     stable, saddles = int((leaving == 0).sum()), int((leaving > 0).sum())
     words = (
-        f"With a constant input at which nothing happens, from {STARTS} states along trajectories, {len(rows)} points were "
-        f"found at which the state stays or nearly so: {stable} stable, which hold what the network remembers, and {saddles} that "
-        "it leaves along some directions, which stand between them. The slowest direction decides how long a memory or a decision takes.\n\n"
+        f"With a constant input at which nothing happens, from {STARTS} states along trajectories, {len(rows)} points "
+        f"were found at which the state stays or nearly so: {stable} stable, which hold what the network remembers, "
+        f"and {saddles} that it leaves along some directions, which stand between them. The slowest direction decides "
+        "how long a memory or a decision takes.\n\n"
     )
     more = f"\n\n{len(rows) - MOST_ROWS} more are in fixed_points.json." if len(rows) > MOST_ROWS else ""
     return words + showing.markdown(rows[:MOST_ROWS]) + more

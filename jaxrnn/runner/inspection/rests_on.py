@@ -12,7 +12,7 @@ from jaxrnn.analysis import Attribution, integrated_gradients
 from jaxrnn.runner.inspection import figures
 from jaxrnn.runner.inspection.subject import SHOWN_SYMBOLS, Figure, Section, Subject
 
-OUTPUTS = 12
+OUTPUTS = 10
 
 
 def rests_on(subject: Subject) -> Section:
@@ -48,12 +48,12 @@ def rests_on(subject: Subject) -> Section:
         "outputs": [{"step": t, "output": k} for t, k in zip(places, wanted, strict=True)],
         "missing": [float(a.missing) for a in (found or [one])],
     }
-    caption = "Red speaks for the output, blue against it; all of a row adds up to the output less what it would be with nothing read."
-    return Section(
-        "What the outputs rest on",
-        told(subject, found or [one], places or [place], ys),
-        [Figure("saliency", figures.attribution, data, caption)],
+    caption = (
+        "Red speaks for the output, blue against it; all of a row adds up to the output less what it would be with "
+        "nothing read."
     )
+    words = told(subject, found or [one], places or [place])
+    return Section("What the outputs rest on", words, [Figure("saliency", figures.attribution, data, caption)])
 
 
 def explainer(subject: Subject, by_step: bool) -> Callable[[int, int], Attribution]:
@@ -67,7 +67,7 @@ def explainer(subject: Subject, by_step: bool) -> Callable[[int, int], Attributi
             y = y.astype(jnp.float32)
             return (jax.nn.log_softmax(y) if subject.symbols is not None else y)[..., k].sum()
 
-        return integrated_gradients(layer, params, xs, of, halvings=12, tolerance=0.02)
+        return integrated_gradients(layer, params, xs, of, halvings=16, tolerance=0.02)
 
     xs = jnp.asarray(subject.xs)
     return lambda t, k: jax.tree.map(np.asarray, explain(subject.params, xs, jnp.asarray(t), jnp.asarray(k)))
@@ -93,20 +93,16 @@ def clearest(subject: Subject, found: list[Attribution], places: list[int], want
     return int(np.argmax(back))
 
 
-def told(subject: Subject, found: list[Attribution], places: list[int], ys: np.ndarray) -> str:
+def told(subject: Subject, found: list[Attribution], places: list[int]) -> str:
     sizes = [np.abs(rows(a.values[: t + 1])) for a, t in zip(found, places, strict=True)]
     within = float(np.median([size[::-1][:5].sum() / max(size.sum(), 1e-30) for size in sizes]))
     back = float(np.median([reach(size) for size in sizes]))
     missing = max(abs(float(a.missing)) for a in found)
-    what = (
-        "The log-probability of a symbol that came next"
-        if subject.symbols is not None
-        else "The largest output of a step"
-    )
+    what = "The log-probability of the symbol that came next" if subject.symbols is not None else "The largest output"
     return (
-        f"{what} was traced back to every step before it, for {len(found)} output{'s' if len(found) > 1 else ''}. In the "
-        f"median {within:.0%} of the attribution lies on the last 5 steps read, and it lies {back:.1f} steps back in the "
-        f"mean. The parts add up to the whole within {missing:.2g} (completeness)."
+        f"{what} was traced back to every step that was read before, {len(found)} time{'s' * (len(found) > 1)}. In the "
+        f"median {within:.0%} of the attribution lies on the last 5 steps read, and it lies {back:.1f} steps back in "
+        f"the mean. The parts add up to the whole within {missing:.2g} (completeness)."
     )
 
 

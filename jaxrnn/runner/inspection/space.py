@@ -12,7 +12,7 @@ AXES, CLOUD, WAYS, WRITTEN = 20, 3000, 8, 50
 
 def space(subject: Subject) -> Section:
     seen = subject.seen_probed or subject.seen
-    name = [key for key in states(seen)][0] if len(seen.layers) == 1 else first_of_last(subject)
+    name = first_of_last(subject)
     every = states(seen)[name]
     flat = every.reshape(-1, every.shape[-1])
     if flat.shape[-1] < 2 or len(flat) < 3:
@@ -34,16 +34,12 @@ def space(subject: Subject) -> Section:
         "written": subject.ticks and subject.ticks[:WRITTEN],
         "explained": explained,
     }
-    total = np.cumsum(explained)
+    total, n = np.cumsum(explained), flat.shape[-1]
     enough = int(np.searchsorted(total, 0.9)) + 1
-    held = (
-        f"{enough} of {flat.shape[-1]} axes hold"
-        if enough <= len(total)
-        else f"more than {len(total)} of {flat.shape[-1]} axes are needed to hold"
-    )
+    needed = f"{enough} of {n} axes hold" if enough <= len(total) else f"More than {len(total)} of {n} axes hold"
     words = (
-        f"The states of {name} after {len(flat):,} steps, on their principal axes. {held.capitalize()} 90 % of the variance; "
-        f"the two drawn hold {total[1]:.0%}."
+        f"The states of {name} after {len(flat):,} steps, on their principal axes. {needed} 90 % of the variance; the "
+        f"two drawn hold {total[1]:.0%}."
     )
     caption = "Each dot is the state after a step, the line one sequence through them, from the circle to the square."
     return Section("State space", words, [Figure("state_space", figures.plane, data, caption)])

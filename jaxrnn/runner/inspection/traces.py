@@ -32,7 +32,10 @@ def traces(subject: Subject) -> Section:
         if wide:
             title = {"title": f"Gates of {name}", "of": "gate"}
             shown.append(Figure(f"gates_{number}", figures.heat_maps, title | data | {"panels": wide}, caption))
-    words = "Each row is a unit, each column a step of the input under it. Red is above 0 and blue below; a gate is dark where it is open (1)."
+    words = (
+        "Each row is a unit, each column a step of the input under it. Red is above 0 and blue below; a gate is dark "
+        "where it is open (1)."
+    )
     return Section("States and gates", words, shown)
 
 

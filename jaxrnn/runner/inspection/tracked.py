@@ -23,26 +23,21 @@ def tracked(subject: Subject) -> Section:
     labels = dict(probed.labels) or remembered(np.asarray(probed.xs))
     if not labels:
         raise ValueError("nothing in the input varies enough to be tracked")
-    found = {name: a for name, a in states(subject.seen_probed or subject.seen).items()}
+    found = states(subject.seen_probed or subject.seen)
     where = [(name, unit) for name, a in found.items() for unit in range(a.shape[-1])]
     every = jnp.concatenate([jnp.asarray(a) for a in found.values()], -1)
     rows = [row(name, label, every, where) for name, label in labels.items()]
-    rows.sort(key=lambda r: -(r["score"] - r["chance"]) / max(1 - r["chance"], 1e-6))
+    rows.sort(key=lambda r: r["chance"] - r["score"])
     steps = int(np.prod(every.shape[:-1]))
+    where_from = "the valid part" if subject.probed else "the input"
     words = (
-        f"On {steps:,} steps of {'the valid part' if subject.probed else 'the input'}. A linear probe of all {every.shape[-1]:,} numbers "
-        "that the network keeps is fitted on the first three quarters and scored on the rest: by the share that is right "
-        "for yes or no, by R^2 for a number. By chance: what always the commonest answer, or the mean, would score. The best "
-        "single unit goes with the label by r; by chance: the best |r| when the label is shifted in time.\n\n"
+        f"On {steps:,} steps of {where_from}. A linear probe of all {every.shape[-1]:,} numbers that the network keeps "
+        "is fitted on the first three quarters and scored on the rest: by the share that is right for yes or no, by "
+        "R^2 for a number. By chance: what always the commonest answer, or the mean, would score. The best single unit "
+        "goes with the label by r; by chance: the best |r| when the label is shifted in time.\n\n"
     ) + showing.markdown([table_row(r) for r in rows])
-    shown = [
-        Figure(
-            "tracking",
-            figures.probe_scores,
-            scores(rows),
-            "The longer the bar beyond its mark, the better it is known.",
-        )
-    ]
+    caption = "The longer the bar beyond its mark, the better it is known."
+    shown = [Figure("tracking", figures.probe_scores, scores(rows), caption)]
     tracks = drawn(subject, rows, labels)
     if tracks:
         data = {"title": "Units that track something", "ticks": subject.ticks, "tracks": tracks}

@@ -87,6 +87,11 @@ def make(config: Sequences, assets: Mapping[str, Any] | None = None) -> Problem:
         truth = labels(part, every, known["per"])
         return judge.scores(outputs(params, part, every), truth), judge.anchors(truth)
 
+    def first(path: Path) -> np.ndarray:
+        """The file's first sequence."""
+        part = ready(read(config, path, known, "file", with_labels=False), known)
+        return part.xs[: part.lengths[0]]
+
     def predict(params: PyTree, path: Path) -> Columns:
         raw = read(config, path, known, "data", with_labels=False)
         part = ready(raw, known)
@@ -111,6 +116,7 @@ def make(config: Sequences, assets: Mapping[str, Any] | None = None) -> Problem:
         assets=known,
         sha256=sha256(*(a.tobytes() for part in data.values() for a in (part.xs, part.lengths, part.ys))),  # type: ignore
         finish=finish,
+        read=first,
         predict=predict,
         evaluate_file=file_judged,
     )

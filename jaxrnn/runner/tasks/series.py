@@ -106,6 +106,7 @@ def make(config: Series, assets: Mapping[str, Any] | None = None) -> Problem:
         assets={"names": data.names, "mean": data.mean.tolist(), "std": data.std.tolist()},
         sha256=sha256(data.values.tobytes()),
         finish=finish,
+        read=lambda path: file_of(path, data, config)[0][: config.history],
         predict=lambda params, path: ahead(params, path, data, config, forecast),
         evaluate_file=file_judged,
     )
