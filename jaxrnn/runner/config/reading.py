@@ -14,7 +14,7 @@ from jaxrnn.runner.files import read_small
 
 # What may be another when a run goes on: how long it is, when it looks and saves, and who computes it.
 MAY_CHANGE = (
-    *("steps", "evaluate_every", "patience", "checkpoint_every", "tensorboard", "watch", "out"),
+    *("steps", "evaluate_every", "patience", "checkpoint_every", "tensorboard", "watch"),
     *("coordinator", "processes", "process", "wait", "heartbeat"),
 )
 
