@@ -65,7 +65,8 @@ def draw(axes: Axes, part: Panel) -> None:
     for number, (name, level) in enumerate(part.levels.items(), len(part.lines)):
         axes.axhline(level, linestyle="--", linewidth=1, color=f"C{number % 10}", label=f"{name}: {level:.4g}")
     axes.set(xlabel=part.x_label, ylabel=part.y_label, yscale="log" if part.log else "linear")
-    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))  # x counts steps or epochs
+    whole = MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10], min_n_ticks=1)  # x counts steps or epochs
+    axes.xaxis.set_major_locator(whole)
     axes.grid(alpha=0.3)
     if len(part.lines) + len(part.levels) > 6:  # too many to stand among the lines
         axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))

@@ -94,7 +94,7 @@ def about(problem: Problem) -> dict[str, Any]:
 
 
 def make_problem(name: str, config: Trained, resume: Path | None = None) -> Problem:
-    """Raises ValueError where the run to go on with was another task's, told otherwise, had other data or is further."""
+    """Raises ValueError where the run to go on with is another task's, or further, or had other options or data."""
     if resume is None:
         return TASKS[name].make(config, None)
     found = read_run(resume)
