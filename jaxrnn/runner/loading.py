@@ -91,7 +91,14 @@ def load_run(directory: Path, k: int = 0, weights: Literal["best", "last"] = "be
 
 
 def remade(directory: Path, found: Mapping[str, Any], config: Trained) -> Problem:
-    """The problem of a run.json, with what it kept of its training data. Raises ValueError where that is not usable."""
+    """The problem of a run.json, with what it kept of its training data.
+
+    Raises ValueError where that is not usable, and where the data themselves are no longer where they were.
+    """
+    data = getattr(config, "data", None)
+    if isinstance(data, Path) and str(data) == found["config"].get("data") and not data.exists():
+        way_out = f"if it has moved, jaxrnn train --resume {directory} --data PLACE tells the run where it is"
+        raise ValueError(f"data: {data} is no longer there; {way_out}")
     try:
         return TASKS[found["task"]].make(config, found.get("assets"))
     except (AttributeError, IndexError, KeyError, TypeError) as error:

@@ -102,8 +102,10 @@ def make_problem(name: str, config: Trained, resume: Path | None = None) -> Prob
     if found["task"] != name:
         raise ValueError(f"resume: {resume} is a run of {found['task']!r}, got {name!r}")
     before = from_options(type(config), found["config"], f"{resume / 'run.json'}")
-    stays = config.out in (None, resume)  # also where the directory was moved
-    refuse_changes(before, dataclasses.replace(config, out=before.out) if stays else config)
+    stays = {"out": before.out} if config.out in (None, resume) else {}  # also where the directory was moved
+    if found.get("data_sha256") and hasattr(config, "data"):
+        stays["data"] = before.data  # wherever they are now: what they are is compared below
+    refuse_changes(before, dataclasses.replace(config, **stays))
     if (step := max(steps_of(resume / "checkpoints"), default=0)) > config.steps:
         raise ValueError(f"steps: got {config.steps}, {resume} has taken {step} already")
     problem = remade(resume, found, config)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shutil
 import subprocess
 
 import numpy as np
@@ -52,6 +53,28 @@ def test_a_sweep_that_goes_on_trains_no_finished_trial_again(folder, runs):
     said = command("sweep", "--resume", folder / "sweep")
     assert said.count("completed before") == 2
     assert [(run / "run.json").read_bytes() for run in runs] == before
+
+
+def test_a_run_whose_data_have_moved_is_told_where_they_are(folder, runs, tmp_path, capsys):
+    run, book = tmp_path / "run", tmp_path / "book.txt"
+    shutil.copytree(runs[0], run)
+    shutil.copy(folder / "book.txt", book)
+    record = json.loads((run / "run.json").read_text())
+    record["config"]["data"] = str(tmp_path / "before.txt")
+    (run / "run.json").write_text(json.dumps(record))
+    way_out = f"if it has moved, jaxrnn train --resume {run} --data PLACE tells the run where it is"
+    said = f"jaxrnn: data: {tmp_path / 'before.txt'} is no longer there; {way_out}"
+    assert failure(capsys, "eval", run) == (2, said)
+
+    (tmp_path / "other.txt").write_text("It was the worst of times, it was the best of times.\n" * 20)
+    code, said = failure(capsys, "train", "--resume", run, "--data", tmp_path / "other.txt")
+    assert code == 2
+    assert said.startswith(f"jaxrnn: data: it has changed since {run} began")
+    assert json.loads((run / "run.json").read_text()) == record
+
+    main(["train", "--resume", str(run), "--data", str(book)])
+    main(["eval", str(run)])
+    assert json.loads((run / "run.json").read_text())["params_sha256"] == record["params_sha256"]
 
 
 def test_eval_gives_the_scores_of_the_run(runs, capsys):
