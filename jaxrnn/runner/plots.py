@@ -8,6 +8,7 @@ import matplotlib.figure
 import numpy as np
 from jaxtyping import ArrayLike
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 STYLES = ("-", "--", ":", "-.")  # of the first ten lines, the next ten, ...
 Curve = tuple[Sequence[float], ...]  # xs, ys and, where there are any, the standard deviations of ys
@@ -64,6 +65,8 @@ def draw(axes: Axes, part: Panel) -> None:
     for number, (name, level) in enumerate(part.levels.items(), len(part.lines)):
         axes.axhline(level, linestyle="--", linewidth=1, color=f"C{number % 10}", label=f"{name}: {level:.4g}")
     axes.set(xlabel=part.x_label, ylabel=part.y_label, yscale="log" if part.log else "linear")
+    whole = MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10], min_n_ticks=1)  # x counts steps or epochs
+    axes.xaxis.set_major_locator(whole)
     axes.grid(alpha=0.3)
     if len(part.lines) + len(part.levels) > 6:  # too many to stand among the lines
         axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))

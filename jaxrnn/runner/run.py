@@ -1,6 +1,7 @@
 """A run from its first step, or from where it was left, to its report."""
 
 import contextlib
+import dataclasses
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,14 +94,18 @@ def about(problem: Problem) -> dict[str, Any]:
 
 
 def make_problem(name: str, config: Trained, resume: Path | None = None) -> Problem:
-    """Raises ValueError where the run to go on with was another task's, was told otherwise, or had other data."""
+    """Raises ValueError where the run to go on with is another task's, or further, or had other options or data."""
     if resume is None:
         return TASKS[name].make(config, None)
     found = read_run(resume)
     refuse_links(resume)
     if found["task"] != name:
         raise ValueError(f"resume: {resume} is a run of {found['task']!r}, got {name!r}")
-    refuse_changes(from_options(type(config), found["config"], f"{resume / 'run.json'}"), config)
+    before = from_options(type(config), found["config"], f"{resume / 'run.json'}")
+    stays = config.out in (None, resume)  # also where the directory was moved
+    refuse_changes(before, dataclasses.replace(config, out=before.out) if stays else config)
+    if (step := max(steps_of(resume / "checkpoints"), default=0)) > config.steps:
+        raise ValueError(f"steps: got {config.steps}, {resume} has taken {step} already")
     problem = remade(resume, found, config)
     if found.get("data_sha256") != problem.sha256:
         raise ValueError(f"data: it has changed since {resume} began; a run goes on with what it began with")
@@ -116,8 +121,6 @@ def resumed(name: str, config: Trained, begun: Begun, resume: Path, directory: P
     found = restore(resume, **begun.state._asdict(), best=begun.best)
     if found.skipped:
         console.out(f"{name}: passed over damaged checkpoints: {told(found.skipped)}", highlight=False)
-    if found.step > config.steps:
-        raise ValueError(f"steps: got {config.steps}, {resume} has taken {found.step} already")
     console.out(f"{name}: goes on after step {found.step}", highlight=False)
     best = found.trees.pop("best")
     seconds = keep_until(directory, found.step - (found.pending is not None))
@@ -145,7 +148,8 @@ def conclude(
     write_report(name, problem, config, directory, run, ended.seconds)
     judged = next(key for key in metrics if key.startswith(f"{problem.splits[-1]}_"))
     many = f" over {len(seeds)} seeds" if isinstance(seeds, tuple) else ""
-    return f"{measured(metrics, judged)} {problem.unit}{many} ({judged})"
+    unit = f" {problem.unit}" if problem.unit else ""
+    return f"{measured(metrics, judged)}{unit}{many} ({judged})"
 
 
 @contextlib.contextmanager

@@ -109,6 +109,7 @@ def test_every_option_of_a_task_is_in_its_help(name, capsys):
     said = capsys.readouterr().out
     for field in dataclasses.fields(TASKS[name].config):
         assert f"--{field.name.replace('_', '-')}" in said, field.name
+    assert "<" not in (TASKS[name].config.__doc__ or ""), "help leaves out what looks like a tag"
 
 
 WRONG = {

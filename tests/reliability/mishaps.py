@@ -202,7 +202,7 @@ def weighed(log: str, every: int) -> None:
     compiled: list[str] = []
     inputs = train.inputs
 
-    def heard(event: str, seconds: float, **about: Any) -> None:
+    def heard(event: str, duration_secs: float, **about: Any) -> None:
         if event == "/jax/core/compile/backend_compile_duration":
             compiled.append(str(about.get("fun_name")))
 

@@ -6,7 +6,7 @@ from reliability import hostile
 from reliability.watched import MARK
 
 SPRUNG = "import pathlib\npathlib.Path({!r}).touch()\ndef spring(*a): pathlib.Path({!r}).touch()\n"
-pytestmark = pytest.mark.xdist_group("hostile")
+pytestmark = [pytest.mark.xdist_group("hostile"), pytest.mark.timeout(600)]
 GROUPS = ("recipe", "run.json", "run:", "checkpoint", "plan.json", "weights", "data")
 
 
@@ -22,7 +22,7 @@ def answers(request, whole, tmp_path_factory):
     (trap / f"{MARK}.py").write_text(SPRUNG.format(sprung, sprung))
     cases = hostile.cases(place, whole, request.param)
     kept = {name: outside(folder) for name, (folder, _) in cases.items()}
-    found = watched([(str(folder), words) for folder, words in cases.values()], place / "answers", trap, 280)
+    found = watched([(str(folder), words) for folder, words in cases.values()], place / "answers", trap, 580)
     assert not (place / "sprung").exists()
     return {
         name: answer | {"kept": kept[name] == outside(folder)}
@@ -45,7 +45,7 @@ HARMLESS = {
 
 
 def test_there_are_many(answers):
-    assert len(answers) >= 180
+    assert len(answers) >= 90
     assert {next(group for group in GROUPS if name.startswith(group)) for name in answers} == set(GROUPS)
 
 

@@ -85,7 +85,7 @@ def watch(cases: list[tuple[str, list[str]]], answers: str) -> None:
     import jaxrnn.interop
 
     watch, known = Watch(), set(sys.modules)
-    homes = tuple(map(os.path.realpath, (sys.prefix, sys.base_prefix, Path(jaxrnn.__file__).parents[1])))
+    homes = tuple(os.path.realpath(home) for home in (sys.prefix, sys.base_prefix, Path(jaxrnn.__file__).parents[1]))
     signal.signal(signal.SIGALRM, too_long)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with open(answers, "w") as file:

@@ -9,6 +9,7 @@ import tarfile
 import jax
 import numpy as np
 import pytest
+from rich.console import Console
 
 from jaxrnn.runner import digits, mel, wav
 from jaxrnn.runner.config import Speech
@@ -262,6 +263,12 @@ def test_what_is_predicted_of_a_file_is_what_is_judged(problem, tmp_path):
         assert len(columns["second"]) == len(columns["probability"]) == len(heard.digits)
         assert columns["second"] == sorted(columns["second"])
     assert any(len(heard.digits) for heard in listen(params, xs))
+
+
+def test_a_run_leaves_the_first_test_string_beside_its_alignment(problem, tmp_path):
+    problem, params = problem
+    problem.finish(params, tmp_path, Console(quiet=True))
+    assert (tmp_path / "alignment.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_when_a_digit_is_said_is_when_its_path_begins():

@@ -10,8 +10,10 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from rich.console import Console
 from tiny import randomized
 
+from jaxrnn.attention import has_attention
 from jaxrnn.runner import bleu, parallel_text
 from jaxrnn.runner.config import Translate
 from jaxrnn.runner.tasks import translate
@@ -188,6 +190,22 @@ def test_predict_translates_each_line_of_a_file(model, tmp_path):
     columns = problem.predict(params, tmp_path / "mine.txt")
     assert list(columns["sentence"]) == [1, 2]
     assert columns["translation"] == [" ".join(words) for words in both]
+
+
+def test_a_run_leaves_examples_and_where_it_looked(model, tmp_path):
+    problem, _, params = model
+    problem.finish(params, tmp_path, Console(quiet=True))
+    examples = [block.split("\n") for block in (tmp_path / "examples.txt").read_text().rstrip("\n").split("\n\n")]
+    assert len(examples) == 5  # all there are
+    found = []
+    for source, reference, ours in examples:
+        assert source.split()[1:] == [word.replace("e", "d") for word in reversed(reference.split()[1:])]
+        assert ours.split()[0] == "ours"
+        found.append(ours.split()[1:])
+    references = [reference.split()[1:] for _, reference, _ in examples]
+    assert problem.evaluate(params, "test") == {"bleu": bleu.bleu(found, references)}
+    pictures = {path.name for path in tmp_path.glob("*.png")}
+    assert pictures == ({"attention.png"} if has_attention(params) else set())
 
 
 def test_looks_are_shares_of_the_source_for_each_word_written():

@@ -14,7 +14,7 @@ from jaxrnn.runner.files import read_small
 
 # What may be another when a run goes on: how long it is, when it looks and saves, and who computes it.
 MAY_CHANGE = (
-    *("steps", "evaluate_every", "patience", "checkpoint_every", "tensorboard", "watch", "out"),
+    *("steps", "evaluate_every", "patience", "checkpoint_every", "tensorboard", "watch"),
     *("coordinator", "processes", "process", "wait", "heartbeat"),
 )
 
@@ -88,8 +88,9 @@ def _is_trial(trial: Any) -> bool:
     if not isinstance(trial, dict) or not isinstance(trial.get("options"), dict):
         return False
     folder = trial.get("folder")
-    one_name = isinstance(folder, str) and Path(folder).name == folder
-    return one_name and folder not in ("", "..") and folder.isprintable() and len(folder) < 256
+    if not isinstance(folder, str) or Path(folder).name != folder:
+        return False
+    return folder not in ("", "..") and folder.isprintable() and len(folder) < 256
 
 
 def read_run(directory: Path) -> dict[str, Any]:

@@ -21,7 +21,7 @@ class Text(Trained):
     level
         What is predicted: characters, or words, which are runs of letters and digits and every other sign by itself.
     vocabulary
-        For words: how many of the commonest are known by name, the rest being <unk> [10,000].
+        For words: how many of the commonest are known by name, the rest being one unknown word [10,000].
     cell
         A name of jaxrnn.CELLS, such as elman, lstm, lstm_full, gru, gru_article or mingru; an unknown one lists all.
     units

@@ -92,9 +92,11 @@ def make(config: Speech, assets: Mapping[str, Any] | None = None) -> Problem:
         xs, digits = read(split)
         return scores([heard.digits for heard in listen(params, xs)], digits)
 
+    def own(path: Path) -> Float[np.ndarray, "frames bands"]:
+        return features(read_wav(path, RATE, "file"))
+
     def predict(params: PyTree, path: Path) -> Columns:
-        xs = features(read_wav(path, RATE, "file"))
-        logits = np.asarray(jax.jit(layer.apply)(params, layer.carry((), params), xs)[1])
+        logits = np.asarray(jax.jit(layer.apply)(params, layer.carry((), params), own(path))[1])
         return said(logits)
 
     def finish(params: PyTree, directory: Path, console: Console) -> None:
@@ -116,6 +118,7 @@ def make(config: Speech, assets: Mapping[str, Any] | None = None) -> Problem:
         item="strings",
         items=config.batch,
         example=lambda: read("valid")[0][0],
+        read=own,
         assets=known,
         sha256=sha256(*parts),
         finish=finish,
