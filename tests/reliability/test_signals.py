@@ -1,6 +1,7 @@
 """SIGINT and SIGTERM at any point: the last finished step is saved and said in one line, within five seconds."""
 
 import json
+import contextlib
 import os
 import re
 import signal
@@ -40,7 +41,8 @@ def signalled(child, marker, number, *, again=False):
     if again:
         time.sleep(0.5)
         began = time.monotonic()
-        os.kill(child.pid, number)
+        with contextlib.suppress(ProcessLookupError):  # it has ended: on a busy machine the sleep outlasts its grace
+            os.kill(child.pid, number)
     return child.wait(), time.monotonic() - began
 
 
