@@ -69,11 +69,10 @@ def _equation(eqn: Any) -> Work:
         terms = math.prod(left[axis] for axis in contracted)
         return Work(products=2 * terms * math.prod(outs[0].shape), bytes=_bytes([*eqn.invars, *eqn.outvars]))
     if name == "scan":
-        length, consts = eqn.params["length"], eqn.params["num_consts"]
         (body,) = inner
         step = _of(body)
-        moved = _bytes([*body.invars[consts:], *body.outvars])
-        return Work(*(length * each for each in step._replace(bytes=step.bytes + moved)))
+        moved = _bytes([*body.invars[_constants(eqn, body) :], *body.outvars])
+        return Work(*(eqn.params["length"] * each for each in step._replace(bytes=step.bytes + moved)))
     if name == "cond":
         return max(map(_of, inner), key=lambda work: (work.flops, work.bytes))
     if name in LOOKUPS:
@@ -82,6 +81,15 @@ def _equation(eqn: Any) -> Work:
         return Work(elementwise=math.prod(eqn.invars[0].aval.shape))
     own = Work(elementwise=size if name in ARITHMETIC else 0, transcendental=size if name in TRANSCENDENTAL else 0)
     return _sum([own, *map(_of, inner)])
+
+
+def _constants(scan: Any, body: Any) -> int:
+    """How many inputs are the same at each step; versions of JAX name it differently, shapes tell it in all."""
+
+    def whole(outside: Any, inside: Any) -> int:
+        return sum(a.aval.ndim == b.aval.ndim for a, b in zip(outside, inside, strict=True))
+
+    return whole(scan.invars, body.invars) - whole(scan.outvars, body.outvars)
 
 
 def _sum(works: Any) -> Work:
