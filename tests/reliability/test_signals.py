@@ -1,7 +1,7 @@
 """SIGINT and SIGTERM at any point: the last finished step is saved and said in one line, within five seconds."""
 
-import json
 import contextlib
+import json
 import os
 import re
 import signal
