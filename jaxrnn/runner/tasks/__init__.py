@@ -17,6 +17,7 @@ from jaxrnn.runner.config import (
     Flipflop,
     Hs97,
     Polymusic,
+    Seqmnist,
     Sequences,
     Series,
     Speech,
@@ -53,6 +54,7 @@ TASKS = {
     "polymusic": Task(Polymusic, "jaxrnn.runner.tasks.polymusic"),
     "hs97": Task(Hs97, "jaxrnn.runner.tasks.hs97"),
     "flipflop": Task(Flipflop, "jaxrnn.runner.tasks.flipflop"),
+    "seqmnist": Task(Seqmnist, "jaxrnn.runner.tasks.seqmnist"),
     "speech": Task(Speech, "jaxrnn.runner.tasks.speech"),
     "translate": Task(Translate, "jaxrnn.runner.tasks.translate"),
     "article": Task(Article, "jaxrnn.runner.tasks.article"),  # many small networks: a `train` of its own
