@@ -51,6 +51,7 @@ def test_another_file_is_refused_in_one_line(content, tmp_path):
 @pytest.mark.parametrize("missing", ["train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"])
 def test_a_file_that_is_missing_is_named(missing, tmp_path):
     config = Seqmnist(**seqmnist.stand_in(tmp_path))
+    assert config.data
     (config.data / missing).unlink()
     with pytest.raises(ValueError, match=f"^data: {config.data} has no {missing}, nor packed as .gz, .bz2, .xz; "):
         seqmnist.load(config)
@@ -58,6 +59,7 @@ def test_a_file_that_is_missing_is_named(missing, tmp_path):
 
 def test_a_label_that_is_no_digit_and_labels_that_do_not_match_are_refused(tmp_path):
     config = Seqmnist(**seqmnist.stand_in(tmp_path))
+    assert config.data
     labels = config.data / "train-labels-idx1-ubyte"
     labels.write_bytes(labels.read_bytes()[:-1] + b"\x0a")
     with pytest.raises(ValueError, match="train-labels-idx1-ubyte has 10 at 59, wanted 0 to 9"):
@@ -119,7 +121,6 @@ def test_a_row_of_a_table_for_each_picture_of_a_file(tmp_path):
 
 
 def test_scikit_learns_digits_need_no_file():
-    pytest.importorskip("sklearn", reason="scikit-learn is in no extra of jaxrnn; `pip install scikit-learn` runs this")
     data = seqmnist.load(Seqmnist())
     assert [len(part.labels) for part in data.values()] == [1318, 119, 360]
     assert max(part.pixels.max() for part in data.values()) == data["test"].white

@@ -144,9 +144,11 @@ def digits() -> tuple[Pictures, Pictures]:
     try:
         from sklearn.datasets import load_digits
     except ModuleNotFoundError:
-        raise ValueError("data: got none, wanted a folder with MNIST's files, or pip install scikit-learn") from None
-    pixels, labels = load_digits(return_X_y=True)
-    every = Pictures(pixels.reshape(-1, 8, 8).astype(np.uint8), labels.astype(np.int32), 16)
+        way_out = 'or scikit-learn\'s digits: pip install "jaxrnn[experiments]"'
+        raise ValueError(f"data: got none, wanted a folder with MNIST's files, {way_out}") from None
+    found: Any = load_digits()
+    labels = found.target.astype(np.int32)
+    every = Pictures(found.images.astype(np.uint8), labels, 16)
     kept = len(labels) * 4 // 5
     return cut(every, 0, kept), cut(every, kept, None)
 
