@@ -18,17 +18,21 @@ from rich.console import Console
 
 from jaxrnn import CELLS, Layer, checks, dense, last, stack
 from jaxrnn.runner import plots
+from jaxrnn.runner.assets import kept_numbers
 from jaxrnn.runner.config import Seqmnist
 from jaxrnn.runner.devices import AXIS
 from jaxrnn.runner.draws import draw
 from jaxrnn.runner.idx import read_idx
 from jaxrnn.runner.judges import of_classes
 from jaxrnn.runner.networks import policy_of, recurrent
-from jaxrnn.runner.problem import Columns, Problem, sha256
+from jaxrnn.runner.problem import Columns, Problem, on_demand, sha256
 from jaxrnn.runner.users_files import UNPACK
 
 CLASSES = 10
+SPLITS = ("train", "valid", "test")
 PIECE = 500  # pictures an evaluation reads at a time
+LARGEST = 1000  # of an earlier run, pixels a side and brightness
+SHOWN = 40  # pictures that were misread
 FILES = {
     split: (f"{name}-images-idx3-ubyte", f"{name}-labels-idx1-ubyte")
     for split, name in {"train": "train", "test": "t10k"}.items()
@@ -39,7 +43,6 @@ WHERE = "huggingface.co/datasets/ylecun/mnist says where they can be had"
 class Pictures(NamedTuple):
     pixels: UInt8[np.ndarray, "N height width"]
     labels: Int[np.ndarray, "N"]
-    white: int  # the greatest that a pixel can be
 
 
 class Batch(NamedTuple):
@@ -50,37 +53,47 @@ class Batch(NamedTuple):
 def make(config: Seqmnist, assets: Mapping[str, Any] | None = None) -> Problem:
     """The problem. Raises ValueError where the files are not what is wanted, or there is no such cell."""
     checks.choice("seqmnist", "cell", config.cell, CELLS)
-    data = load(config)
-    height, width = data["train"].pixels.shape[1:]
+    data = on_demand(lambda: load(config), config, assets)
+    known = learn(data()["train"]) if assets is None else kept(assets)
+    (height, width), white = known["size"], known["white"]
     order = order_of(config.order, height * width)
-    judge = of_classes([str(k) for k in range(CLASSES)], np.bincount(data["train"].labels, minlength=CLASSES).tolist())
+    judge = of_classes([str(k) for k in range(CLASSES)], known["counts"])
     layer = network(config, width if config.order == "rows" else 1)
-    outputs = make_outputs(layer, order)
+    outputs = make_outputs(layer, order, white)
 
     def batch(seed: int, step: int) -> Batch:
-        part, which = data["train"], draw(len(data["train"].labels), config.batch, seed, step)
-        return Batch(sequences(part.pixels[which], part.white, order), part.labels[which])
+        pixels, labels = data()["train"]
+        which = draw(len(labels), config.batch, seed, step)
+        return Batch(sequences(pixels[which], white, order), labels[which])
 
     def loss(params: PyTree, carry: PyTree, batch: Batch, key: PRNGKeyArray) -> tuple[Float[Array, ""], PyTree]:
         _, logits = layer.apply(params, layer.carry(batch.ys.shape, params), batch.xs, key=key)
         return optax.softmax_cross_entropy_with_integer_labels(logits, batch.ys).mean(), ()
 
     def evaluate(params: PyTree, split: str) -> dict[str, float]:
-        found = judge.scores(outputs(params, data[split]), data[split].labels)
+        pixels, labels = data()[split]
+        found = judge.scores(outputs(params, pixels), labels)
         return {"wrong": 100 * (1 - found["accuracy"]), "cross_entropy": found["cross_entropy"]}
 
-    def own(path: Path) -> Pictures:
+    def anchors(split: str) -> dict[str, float]:
+        labels = data()[split].labels
+        return {"always the commonest": 100 * float((labels != np.argmax(known["counts"])).mean())}
+
+    def own(path: Path) -> UInt8[np.ndarray, "N height width"]:
         pixels = read_idx(path, 3, "file")
-        if pixels.shape[1:] != (height, width):
-            raise ValueError(f"file: {path} has pictures {list(pixels.shape[1:])}, the run has {[height, width]}")
-        return Pictures(pixels, np.zeros(len(pixels), np.int32), data["train"].white)
+        if list(pixels.shape[1:]) != [height, width] or not len(pixels):
+            raise ValueError(f"file: {path} has pictures {list(pixels.shape)}, wanted [1 or more, {height}, {width}]")
+        return pixels
 
     def predict(params: PyTree, path: Path) -> Columns:
-        found = judge.columns(outputs(params, pictures := own(path)))
-        return {"picture": range(1, len(pictures.labels) + 1)} | found
+        pixels = own(path)
+        return {"picture": range(1, len(pixels) + 1)} | judge.columns(outputs(params, pixels))
 
-    def one(part: Pictures) -> np.ndarray:
-        return sequences(part.pixels[:1], part.white, order)[:, 0]
+    def finish(params: PyTree, directory: Path, console: Console) -> None:
+        pixels, labels = data()["test"]
+        ys = outputs(params, pixels)
+        judge.picture(directory, console, ys, labels)
+        draw_misread(directory / "misread.png", pixels, labels, ys.argmax(-1))
 
     return Problem(
         layer=layer,
@@ -92,11 +105,13 @@ def make(config: Seqmnist, assets: Mapping[str, Any] | None = None) -> Problem:
         unit="% wrong",
         item="pictures",
         items=config.batch,
-        example=lambda: one(data["valid"]),
-        read=lambda path: one(own(path)),
-        anchors=lambda split: {"always the commonest": 100 * float((data[split].labels != commonest(data)).mean())},
-        sha256=sha256(*(array.tobytes() for part in data.values() for array in part[:2])),
-        finish=lambda params, directory, console: draw_errors(judge, outputs, params, data["test"], directory, console),
+        example=lambda: sequences(data()["valid"].pixels[:1], white, order)[:, 0],
+        made_up=lambda: sequences(np.zeros((1, height, width), np.uint8), white, order)[:, 0],
+        read=lambda path: sequences(own(path)[:1], white, order)[:, 0],
+        anchors=anchors,
+        assets=known,
+        sha256=lambda: sha256(*(array.tobytes() for split in SPLITS for array in data()[split])),
+        finish=finish,
         predict=predict,
     )
 
@@ -110,7 +125,21 @@ def load(config: Seqmnist) -> dict[str, Pictures]:
     kept = len(train.labels) - int(len(train.labels) * config.valid)
     if kept == len(train.labels) or kept == 0:
         raise ValueError(f"valid: it is {config.valid} of {kept} pictures, wanted 1 or more in each part")
-    return {"train": cut(train, 0, kept), "valid": cut(train, kept, None), "test": test}
+    return dict(zip(SPLITS, (cut(train, 0, kept), cut(train, kept, None), test), strict=True))
+
+
+def learn(train: Pictures) -> dict[str, Any]:
+    """What a later command needs to know of the data."""
+    counts = np.bincount(train.labels, minlength=CLASSES).tolist()
+    return {"size": list(train.pixels.shape[1:]), "white": int(train.pixels.max()), "counts": counts}
+
+
+def kept(assets: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of an earlier run. Raises ValueError and others where it is not that."""
+    *size, white = whole = [int(n) for n in (*kept_numbers(assets, "size", 2), assets["white"])]
+    if not all(1 <= n <= LARGEST for n in whole):
+        raise ValueError(f"assets: size and white are {whole}, wanted 1 to {LARGEST}")
+    return {"size": size, "white": white, "counts": kept_numbers(assets, "counts", CLASSES).astype(int).tolist()}
 
 
 def mnist(folder: Path) -> tuple[Pictures, Pictures]:
@@ -123,11 +152,11 @@ def mnist(folder: Path) -> tuple[Pictures, Pictures]:
 
 def pictures(folder: Path, images: str, labels: str) -> Pictures:
     pixels, ys = read_idx(find(folder, images), 3), read_idx(find(folder, labels), 1)
-    if len(pixels) != len(ys) or pixels.size == 0:
+    if len(pixels) != len(ys) or not pixels.any():
         raise ValueError(f"data: {folder} has {list(pixels.shape)} in {images} and {len(ys):,} in {labels}")
     if ys.max() >= CLASSES:
         raise ValueError(f"data: {folder}: {labels} has {ys.max()} at {ys.argmax()}, wanted 0 to {CLASSES - 1}")
-    return Pictures(pixels, ys.astype(np.int32), 255)
+    return Pictures(pixels, ys.astype(np.int32))
 
 
 def find(folder: Path, name: str) -> Path:
@@ -147,14 +176,13 @@ def digits() -> tuple[Pictures, Pictures]:
         way_out = 'or scikit-learn\'s digits: pip install "jaxrnn[experiments]"'
         raise ValueError(f"data: got none, wanted a folder with MNIST's files, {way_out}") from None
     found: Any = load_digits()
-    labels = found.target.astype(np.int32)
-    every = Pictures(found.images.astype(np.uint8), labels, 16)
-    kept = len(labels) * 4 // 5
+    every = Pictures(found.images.astype(np.uint8), found.target.astype(np.int32))
+    kept = len(every.labels) * 4 // 5
     return cut(every, 0, kept), cut(every, kept, None)
 
 
 def cut(part: Pictures, begin: int, end: int | None) -> Pictures:
-    return Pictures(part.pixels[begin:end], part.labels[begin:end], part.white)
+    return Pictures(part.pixels[begin:end], part.labels[begin:end])
 
 
 def order_of(order: str, pixels: int) -> Int[np.ndarray, "pixels"] | None:
@@ -184,40 +212,30 @@ def network(config: Seqmnist, n_in: int) -> Layer:
     return last(stack(layers, dense(n, CLASSES, policy=policy)))
 
 
-def make_outputs(layer: Layer, order: np.ndarray | None) -> Callable[[PyTree, Pictures], Float[np.ndarray, "N 10"]]:
-    """outputs(params, part): the logits of every picture."""
+def make_outputs(layer: Layer, order: Int[np.ndarray, "pixels"] | None, white: int) -> Callable[..., np.ndarray]:
+    """outputs(params, pixels): the logits [N, 10] of pictures."""
 
     @jax.jit
     def piece(params: PyTree, xs: Array) -> Array:
         return layer.apply(params, layer.carry(xs.shape[1:2], params), xs)[1]
 
-    def outputs(params: PyTree, part: Pictures) -> np.ndarray:
-        found, size = [], min(PIECE, len(part.labels))
-        for start in range(0, len(part.labels), size):
-            begin = min(start, len(part.labels) - size)  # the last piece is whole too: what it has again is dropped
-            xs = sequences(part.pixels[begin : begin + size], part.white, order)
+    def outputs(params: PyTree, pixels: UInt8[np.ndarray, "N height width"]) -> np.ndarray:
+        found, size = [], min(PIECE, len(pixels))
+        for start in range(0, len(pixels), size):
+            begin = min(start, len(pixels) - size)  # the last piece is whole too: what it has again is dropped
+            xs = sequences(pixels[begin : begin + size], white, order)
             found.append(np.asarray(piece(params, xs))[start - begin :])
         return np.concatenate(found)
 
     return outputs
 
 
-def commonest(data: Mapping[str, Pictures]) -> int:
-    return int(np.bincount(data["train"].labels).argmax())
-
-
-def draw_errors(
-    judge: Any, outputs: Callable[..., np.ndarray], params: PyTree, part: Pictures, directory: Path, console: Console
-) -> None:
-    """Which digits are taken for which, and the first pictures that were."""
-    ys = outputs(params, part)
-    judge.picture(directory, console, ys, part.labels)
-    wrong = np.flatnonzero(ys.argmax(-1) != part.labels)[:40]
+def draw_misread(path: Path, pixels: np.ndarray, labels: np.ndarray, read: np.ndarray) -> None:
+    """The first pictures that were taken for other digits."""
+    wrong = np.flatnonzero(read != labels)[:SHOWN]
     if len(wrong):
-        titles = [
-            f"{true} read as {found}" for true, found in zip(part.labels[wrong], ys[wrong].argmax(-1), strict=True)
-        ]
-        plots.gallery(directory / "misread.png", part.pixels[wrong], titles)
+        titles = [f"{a} read as {b}" for a, b in zip(labels[wrong], read[wrong], strict=True)]
+        plots.gallery(path, pixels[wrong], titles)
 
 
 def stand_in(folder: Path) -> dict[str, Any]:
