@@ -12,6 +12,7 @@ from jaxrnn.runner.config.seqmnist import Seqmnist
 from jaxrnn.runner.config.sequences import Sequences
 from jaxrnn.runner.config.series import Series
 from jaxrnn.runner.config.speech import Speech
+from jaxrnn.runner.config.tagging import Tagging
 from jaxrnn.runner.config.text import Sample, Text
 from jaxrnn.runner.config.translate import Translate
 
@@ -28,6 +29,7 @@ __all__ = [
     "Sequences",
     "Series",
     "Speech",
+    "Tagging",
     "Text",
     "Trained",
     "Translate",

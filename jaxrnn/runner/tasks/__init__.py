@@ -21,6 +21,7 @@ from jaxrnn.runner.config import (
     Sequences,
     Series,
     Speech,
+    Tagging,
     Text,
     Translate,
 )
@@ -56,6 +57,7 @@ TASKS = {
     "flipflop": Task(Flipflop, "jaxrnn.runner.tasks.flipflop"),
     "seqmnist": Task(Seqmnist, "jaxrnn.runner.tasks.seqmnist"),
     "speech": Task(Speech, "jaxrnn.runner.tasks.speech"),
+    "tagging": Task(Tagging, "jaxrnn.runner.tasks.tagging"),
     "translate": Task(Translate, "jaxrnn.runner.tasks.translate"),
     "article": Task(Article, "jaxrnn.runner.tasks.article"),  # many small networks: a `train` of its own
 }
