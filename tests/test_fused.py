@@ -94,6 +94,24 @@ def test_loops_hold_twice_the_steps_products_and_nothing_is_computed_again(name,
     assert run <= 1.05 * 3 * products(forward.jaxpr)[1]
 
 
+@pytest.mark.parametrize(
+    ("name", "widths"),
+    [
+        ("elman", [1]),  # h, which is its tanh
+        ("lstm", [1, 1, 1, 4]),  # h, c and its tanh, the gates' tanh
+        ("gru", [1, 1, 1, 2]),  # h, n's tanh and its part of h W_h, r and z together
+    ],
+)
+def test_the_loop_keeps_each_array_once_and_no_more_than_the_derivative_reads(name, widths):
+    layer = unroll(CELLS[name](N_IN, N), "fused")
+    params = layer.init(jax.random.key(0))
+    xs = jnp.zeros((STEPS, B, N_IN))
+    pulled = jax.make_jaxpr(lambda p, xs: jax.vjp(lambda p: layer.apply(p, layer.carry((B,)), xs)[1], p))(params, xs)
+    loop = next(eqn for eqn in every_eqn(pulled.jaxpr) if eqn.primitive.name == "scan")
+    kept = [v.aval.shape for v in loop.outvars[loop.params["num_carry"] :]]
+    assert sorted(kept) == [(STEPS, B, width * N) for width in widths]
+
+
 @pytest.mark.parametrize("name", WRAPPED)
 def test_wrapped_it_equals_scan_with_noise(name):
     """Unwrapped it does so by the column `grad` of transformations.py."""

@@ -20,6 +20,7 @@ from jaxrnn.methods.tangents import (
     Program,
     compose,
     factors,
+    only_columns,
     packed_factors,
     reduced,
     times,
@@ -323,15 +324,7 @@ def _to_stack(program: Program, owed: Owed, outside: list[Name], stacked: dict[N
 def columns_read(v: Var, eqns: Sequence[JaxprEqn]) -> tuple[int, int] | None:
     """From the first to behind the last column that slices read; None where anything else reads it."""
     reads = [eqn for eqn in eqns if v in eqn.invars]
-    whole = [0] * (type_of(v).ndim - 1), list(type_of(v).shape[:-1])
-
-    def is_of_columns(eqn: JaxprEqn) -> bool:
-        given = eqn.params if eqn.primitive.name == "slice" else {"strides": "none"}
-        if given["strides"] is not None:
-            return False
-        return ([*given["start_indices"][:-1]], [*given["limit_indices"][:-1]]) == whole
-
-    if not reads or not all(map(is_of_columns, reads)):
+    if not reads or not all(eqn.primitive.name == "slice" and only_columns(eqn, v) for eqn in reads):
         return None
     return min(e.params["start_indices"][-1] for e in reads), max(e.params["limit_indices"][-1] for e in reads)
 
