@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.extend.core import JaxprEqn, Var
 from jaxtyping import Array
 
-from jaxrnn.methods.equations import Equations, bind, evaluate, flat_jaxpr, live, read, recalled, type_of
+from jaxrnn.methods.equations import Equations, bind, evaluate, flat_jaxpr, live, read, recalled
 from jaxrnn.methods.scan import steps_an_iteration
 from jaxrnn.methods.tangents import (
     Form,
