@@ -23,7 +23,7 @@ from jaxrnn import (
     variational_dropout,
     zoneout,
 )
-from jaxrnn.methods import serving
+from jaxrnn.methods import auto, serving
 
 WRAPPED = {
     "learned_carry": lambda: learned_carry(CELLS["gru"](N_IN, N)),
@@ -258,3 +258,9 @@ def test_checkpoints_bound_memory(method):
     memory = compiled.memory_analysis()
     assert memory is not None
     assert memory.temp_size_in_bytes <= 64 * 2**20
+
+
+def test_auto_leaves_cells_that_attend_to_scan_wrapped_or_not():
+    attentive = attend(CELLS["gru"](N_IN + 5, N), "additive", 5)
+    assert auto(attentive) == auto(zoneout(attentive)) == "scan"
+    assert auto(zoneout(lstm(N_IN, N))) == "fused"
