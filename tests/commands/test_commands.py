@@ -62,9 +62,9 @@ def test_a_run_whose_data_have_moved_is_told_where_they_are(folder, runs, tmp_pa
     record = json.loads((run / "run.json").read_text())
     record["config"]["data"] = str(tmp_path / "before.txt")
     (run / "run.json").write_text(json.dumps(record))
+    gone = f"jaxrnn: data: {tmp_path / 'before.txt'} is not there"
     way_out = f"if it has moved, jaxrnn train --resume {run} --data PLACE tells the run where it is"
-    said = f"jaxrnn: data: {tmp_path / 'before.txt'} is no longer there; {way_out}"
-    assert failure(capsys, "eval", run) == (2, said)
+    assert failure(capsys, "train", "--resume", run) == (2, f"{gone}; {way_out}")
 
     (tmp_path / "other.txt").write_text("It was the worst of times, it was the best of times.\n" * 20)
     code, said = failure(capsys, "train", "--resume", run, "--data", tmp_path / "other.txt")
@@ -75,6 +75,37 @@ def test_a_run_whose_data_have_moved_is_told_where_they_are(folder, runs, tmp_pa
     main(["train", "--resume", str(run), "--data", str(book)])
     main(["eval", str(run)])
     assert json.loads((run / "run.json").read_text())["params_sha256"] == record["params_sha256"]
+
+
+def test_a_run_without_its_data_is_used_all_the_same(folder, runs, tmp_path, capsys):
+    run, book, gone = tmp_path / "run", tmp_path / "book.txt", tmp_path / "before.txt"
+    shutil.copytree(runs[0], run)
+    shutil.copy(folder / "book.txt", book)
+    record = json.loads((run / "run.json").read_text())
+    record["config"]["data"] = str(gone)
+    (run / "run.json").write_text(json.dumps(record))
+
+    way_out = f"jaxrnn eval {run} --split valid --data PLACE scores it where it is now, --data FILE alone a file of"
+    code, said = failure(capsys, "eval", run, "--split", "valid")
+    assert code == 2
+    assert said.startswith(f"jaxrnn: data: {gone} is not there; {way_out} your own")
+    main(["eval", str(run), "--split", "test", "--data", str(book), "--json"])
+    scored = json.loads(capsys.readouterr().out)
+    assert scored["scores"]["bits"] == pytest.approx(record["metrics"]["test_bits"], rel=1e-5)
+    assert scored["anchors"]
+    book.write_text("It was the worst of times.")
+    code, said = failure(capsys, "eval", run, "--split", "test", "--data", book)
+    assert (code, f"data: {book} is not what {run} was trained on" in said) == (2, True)
+
+    main(["eval", str(run), "--data", str(book)])
+    assert f"that is counted in the training data. data: {gone} is not there" in capsys.readouterr().out
+    main(["predict", str(run), str(book)])
+    assert len(capsys.readouterr().out.splitlines()) == 1 + len(book.read_text())
+    main(["sample", str(run), "--prompt", "It", "--length", "3"])
+    assert len(capsys.readouterr().out.removesuffix("\n")) == 5
+    main(["export", str(run), "-o", str(tmp_path / "exported")])
+    assert "of made-up data" in capsys.readouterr().out
+    assert "of made-up data" in (tmp_path / "exported" / "README.md").read_text()
 
 
 def test_eval_gives_the_scores_of_the_run(runs, capsys):

@@ -21,8 +21,9 @@ from jaxrnn.runner.inspection.space import space
 from jaxrnn.runner.inspection.subject import Section, Subject, subject_of
 from jaxrnn.runner.inspection.traces import traces
 from jaxrnn.runner.inspection.tracked import tracked
-from jaxrnn.runner.loading import Run, load_run
+from jaxrnn.runner.loading import Run, load_run, told_where
 from jaxrnn.runner.metrics import as_json
+from jaxrnn.runner.problem import DataGone
 from jaxrnn.runner.symbols import encode, level_of, split
 
 TEXT_STEPS, STEPS = 100, 200
@@ -89,7 +90,10 @@ def read(options: Inspect, found: Run) -> tuple[np.ndarray, str]:
     elif problem.example is None:
         raise ValueError(f"run: {options.run} is a run of {found.name!r}, which shows no example of its input")
     else:
-        xs, what = problem.example(), "the run's own valid part"
+        try:
+            xs, what = problem.example(), "the run's own valid part"
+        except DataGone as gone:
+            raise ValueError(f"{gone}; give a file to read, or {told_where(options.run, gone.option)}") from None
     xs = np.asarray(xs)[: options.steps or (STEPS if problem.symbols is None else TEXT_STEPS)]
     if len(xs) < 3:
         raise ValueError(f"{'text' if options.file is None else 'file'}: {what} has {len(xs)} steps, wanted at least 3")
