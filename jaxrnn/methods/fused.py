@@ -23,8 +23,10 @@ from jaxrnn.transposable import transposable
 from jaxrnn.types import Carry, Cell, Keys, Params
 
 # A sequence whose states take more than this many bytes is worked on in chunks of so many rows (steps times batch),
-# which then stay in the cache: at LSTM 32, 128, 256, 256 (B, T, n_in, n) 7 % less time, at 16, 200, 32, 64 10 % more.
-CACHED = 4 * 2**20
+# so that little memory is taken beside what the derivative keeps. Chunks cost a loop around the loop, half of all
+# compilation. They save 7 % of the time at LSTM 32, 128, 256, 256 (B, T, n_in, n; 8 MiB) on one processor and cost 4 %
+# on another (experiments/results/bench/log.md); at 16, 200, 32, 64 they cost 10 %.
+CACHED = 16 * 2**20
 ROWS = 768
 
 
