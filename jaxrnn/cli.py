@@ -108,7 +108,7 @@ def command_on_runs(name: str, kind: type) -> Callable[..., None]:
 
 
 for task_name, task in TASKS.items():
-    usages = {verb: f"Usage: {CALLED} {verb} [OPTIONS]\n" if task_name == OWN else None for verb in ("train", "sweep")}
+    usages = {verb: f"Usage: {CALLED} {verb} [OPTIONS]" if task_name == OWN else None for verb in ("train", "sweep")}
     train_app.command(train_command(task_name, task), name=task_name, usage=usages["train"])
     if issubclass(task.config, Trained):
         sweep_app.command(sweep_command(task_name, task), name=task_name, usage=usages["sweep"])

@@ -189,7 +189,7 @@ def read_csv(
     if not named and len(begins) == len(which) > 1:
         raise ValueError(
             f"{argument}: {path} has another {sequence!r} in each row, wanted a column that says which sequence a row "
-            "is of, named by --sequence where it is not the first; to forecast a series: jaxrnn train series --data"
+            f"is of, named by --sequence where it is not the first; a time series is for train series --data {path}"
         )
     seen: set[str] = set()
     for row in begins:
