@@ -14,7 +14,7 @@ import pytest
 from jaxrnn.runner.problem import DataGone
 from jaxrnn.runner.tasks import TASKS
 
-TRAINED_ON_FILES = ("text", "series", "sequences", "polymusic", "speech", "translate")
+TRAINED_ON_FILES = ("text", "series", "sequences", "polymusic", "speech", "translate", "seqmnist", "tagging")
 
 
 @pytest.mark.parametrize("name", TRAINED_ON_FILES)
@@ -52,4 +52,9 @@ def file_of(name, data, folder):
     if name == "speech":
         shutil.unpack_archive(data, folder, filter="data")
         return folder / "recordings" / "7_someone_11.wav"
+    if name == "seqmnist":
+        return shutil.copy(data / "t10k-images-idx3-ubyte", folder / "own")
+    if name == "tagging":
+        (folder / "own").write_text("go from ulm to rome\n")
+        return folder / "own"
     return shutil.copy(next(data.glob("val.*de")) if data.is_dir() else data, folder / f"own{data.suffix}")
