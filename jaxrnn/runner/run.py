@@ -18,6 +18,7 @@ from jaxrnn.runner.config import Config, Trained
 from jaxrnn.runner.config.reading import from_options, read_run, refuse_changes
 from jaxrnn.runner.console import make_console
 from jaxrnn.runner.devices import make_mesh
+from jaxrnn.runner.files import told as told_of
 from jaxrnn.runner.intact import refuse_links
 from jaxrnn.runner.loading import remade, told_where
 from jaxrnn.runner.memory import keep_freed_memory
@@ -165,7 +166,7 @@ def blamed_on(name: str, directory: Path) -> Iterator[None]:
         with on_abandoning(lambda number: print(f"jaxrnn: {left(name, directory)}", file=sys.stderr)):
             yield
     except (ValueError, OSError) as error:
-        raise RuntimeError(f"{name}: {error}; see {directory / 'run.json'}") from error
+        raise RuntimeError(f"{name}: {told_of(error)}; see {directory / 'run.json'}") from error
     except Stopped as stopped:
         raise Stopped(stopped.number, left(name, directory), stopped.agreed) from stopped
 

@@ -11,6 +11,7 @@ import pytest
 from test_runner import COMMAND, TINY, failure
 
 from jaxrnn.cli import main
+from jaxrnn.runner.config import Trained
 from jaxrnn.runner.tasks import TASKS
 
 pytestmark = pytest.mark.xdist_group("commands")
@@ -166,12 +167,30 @@ def test_every_option_of_a_task_is_in_its_help(name, capsys):
     assert "<" not in (TASKS[name].config.__doc__ or ""), "help leaves out what looks like a tag"
 
 
+@pytest.mark.parametrize("verb", ["train", "sweep"])
+def test_the_options_of_all_tasks_are_named_without_one(verb, capsys):
+    main([verb, "--help"])
+    said = capsys.readouterr().out
+    assert all(f"--{field.name.replace('_', '-')}" in said for field in dataclasses.fields(Trained))
+    assert f"jaxrnn {verb} TASK --help" in said
+
+
+@pytest.mark.parametrize("verb", ["train", "sweep"])
+def test_no_recipe_names_a_coordinator(verb, tmp_path, capsys):
+    path = tmp_path / "r.toml"
+    path.write_text('task = "text"\ncoordinator = "elsewhere:1"\n')
+    said = f"jaxrnn: recipe: {path} names a coordinator, wanted it on the command line alone: --coordinator"
+    assert failure(capsys, verb, path) == (2, said)
+
+
 WRONG = {
     "trian text": (2, "train"),
     "train txet": (2, "text"),
     "train text --unist 3": (2, "--units"),
     "train text --schedule cosin": (2, "cosine"),
-    "train text --optimizer adma": (2, "adam"),
+    "train text --optimizer adma": (2, "did you mean 'adam'"),
+    "train ett.csv": (2, "jaxrnn train series --data ett.csv"),
+    "sweep my.txt.gz": (2, "jaxrnn sweep text --data my.txt.gz"),
     "train text --rate -1": (2, "0"),
     "sweep text --grid unist=3": (2, "units"),
 }

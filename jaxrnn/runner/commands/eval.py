@@ -22,8 +22,9 @@ def run(options: Eval) -> None:
     result = evaluate(options)
     if options.json:
         return console.out(showing.as_json(result), highlight=False)
-    unit = f" in {result['unit']}" if result["unit"] else ""
-    console.out(f"{result['run']}, {result['weights']} weights of step {result['step']}: {result['of']}{unit}")
+    unit = f" [{result['unit']}]" if result["unit"] else ""
+    said = f"{result['run']}, {result['weights']} weights of step {result['step']}: {result['of']}{unit}"
+    console.out(said, highlight=False)
     console.out()
     scores, spread = result["scores"], "_std"
     rows: list[dict[str, Any]] = [
@@ -33,7 +34,8 @@ def run(options: Eval) -> None:
     ]
     showing.show(console, rows + [{"": words, "value": value} for words, value in result["anchors"].items()])
     if "no_anchors" in result:
-        console.out(f"Nothing to read it against: that is counted in the training data. {result['no_anchors']}")
+        words = f"Nothing to read it against: that is counted in the training data. {result['no_anchors']}"
+        console.out(words, highlight=False)
 
 
 def evaluate(options: Eval) -> dict[str, Any]:

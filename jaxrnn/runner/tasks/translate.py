@@ -96,7 +96,7 @@ class Parts(NamedTuple):
 def make(config: Translate, assets: Mapping[str, Any] | None = None) -> Problem:
     """The problem. Raises ValueError where the files are not what is wanted, there is no such cell, or no sacrebleu."""
     checks.choice("translate", "cell", config.cell, CELLS)
-    told = {"bleu": signature()} if assets is None else {}  # at once, lest BLEU be missing when all is trained
+    told: dict[str, Any] = {"bleu": signature()} if assets is None else {}  # now, lest it be missing at the end
     data = on_demand(lambda: load(config), config, assets)
     known = kept(assets) if assets is not None else told | learn(*data(), config.vocabulary)
     source, target = known["source"], known["target"]
