@@ -12,7 +12,7 @@ from jaxrnn.analysis import Attribution, integrated_gradients
 from jaxrnn.runner.inspection import figures
 from jaxrnn.runner.inspection.subject import SHOWN_SYMBOLS, Figure, Section, Subject
 
-OUTPUTS = 8
+OUTPUTS = 6
 
 
 def rests_on(subject: Subject) -> Section:
