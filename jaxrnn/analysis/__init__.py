@@ -4,7 +4,7 @@ Every function takes any Layer and arrays, and gives arrays or plain numbers; no
 """
 
 from jaxrnn.analysis.advice import Advice, advise
-from jaxrnn.analysis.complexity import Cost, complexity, equal_parameters, parameters
+from jaxrnn.analysis.complexity import OTHERS, Cost, complexity, cost, equal_parameters, parameters
 from jaxrnn.analysis.counting import Work, count
 from jaxrnn.analysis.diagnosis import Diagnosis, Flow, diagnose
 from jaxrnn.analysis.fixed_points import (
@@ -29,6 +29,7 @@ from jaxrnn.analysis.scaling import PowerLaw, power_law, time_against, training_
 from jaxrnn.analysis.tracking import Tracking, track
 
 __all__ = [
+    "OTHERS",
     "Advice",
     "Attribution",
     "Cost",
@@ -48,6 +49,7 @@ __all__ = [
     "advise",
     "checkpointed",
     "complexity",
+    "cost",
     "count",
     "dead_units",
     "diagnose",

@@ -45,6 +45,7 @@ class Problem(NamedTuple):
     symbols: str | list[str] | None = None  # what whole numbers in xs stand for
     read: Callable[[Path], Any] | None = None  # the user's file -> xs of one sequence, for inspect
     probed: Callable[[], Probed] | None = None  # for inspect
+    network: Callable[[Any], Layer] | None = None  # another configuration -> its network for these data, for inspect
     rest: Callable[[], Any] | None = None  # -> x of a moment at which nothing happens: where does the net rest?
     anchors: Callable[[str], dict[str, float]] = lambda split: {}  # what the first number is read against, by split
     assets: Mapping[str, Any] = {}  # JSON values found in the training data that a later command needs

@@ -89,7 +89,8 @@ def read(options: Inspect, found: Run) -> tuple[np.ndarray, str]:
     elif problem.example is None:
         raise ValueError(f"run: {options.run} is a run of {found.name!r}, which shows no example of its input")
     else:
-        xs, what = problem.example(), "the run's own valid part"
+        where = "" if problem.symbols is None else ", where that has the most letters"
+        xs, what = problem.example(), f"the run's own valid part{where}"
     xs = np.asarray(xs)[: options.steps or (STEPS if problem.symbols is None else TEXT_STEPS)]
     if len(xs) < 3:
         raise ValueError(f"{'text' if options.file is None else 'file'}: {what} has {len(xs)} steps, wanted at least 3")

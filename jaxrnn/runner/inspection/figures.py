@@ -2,7 +2,7 @@
 
 import contextlib
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +200,7 @@ def variance(axes: Axes, explained: Sequence[float]) -> None:
     axes.grid(alpha=0.3)
 
 
-def steps(every: Sequence[Axes], T: int, ticks: Sequence[str] | None) -> None:
+def steps(every: Iterable[Axes], T: int, ticks: Sequence[str] | None) -> None:
     """The steps under the last of some panels: what stands there, or their numbers from 0."""
     *above, axes = every
     for each in above:  # ticks that are shared among axes are laid out, slowly, in each of them

@@ -53,9 +53,7 @@ def tracked(subject: Subject) -> Section:
     return Section("Units that track something", words, shown)
 
 
-def known(
-    labels: Mapping[str, np.ndarray], every: jax.Array, where: Sequence[tuple[str, int]]
-) -> list[dict[str, Any]]:
+def known(labels: Mapping[str, np.ndarray], every: jax.Array, where: Sequence[tuple[str, int]]) -> list[dict[str, Any]]:
     """A row for each label; all that are yes or no at once, and all numbers."""
     either = {name: label for name, label in labels.items() if label.dtype == bool}
     numbers = {name: label.astype(np.float32) for name, label in labels.items() if label.dtype != bool}

@@ -113,6 +113,7 @@ def make(config: Sequences, assets: Mapping[str, Any] | None = None) -> Problem:
         items=config.batch,
         example=lambda: padded(data["valid"], places["valid"][:1], longest, known["per"]).xs[:, 0],
         anchors=lambda split: judge.anchors(labels(data[split], places[split], known["per"])),
+        network=lambda config: network(config, len(known["features"]), judge.width, known["per"]),
         assets=known,
         sha256=sha256(*(a.tobytes() for part in data.values() for a in (part.xs, part.lengths, part.ys))),  # type: ignore
         finish=finish,

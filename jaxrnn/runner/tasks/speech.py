@@ -119,6 +119,7 @@ def make(config: Speech, assets: Mapping[str, Any] | None = None) -> Problem:
         items=config.batch,
         example=lambda: read("valid")[0][0],
         read=own,
+        network=network,
         assets=known,
         sha256=sha256(*parts),
         finish=finish,
