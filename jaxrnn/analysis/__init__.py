@@ -20,7 +20,7 @@ from jaxrnn.analysis.gradients import gradient_norms, group_norms, growth, memor
 from jaxrnn.analysis.jacobians import product_norms, recurrent_radii, step_jacobians
 from jaxrnn.analysis.lyapunov import lyapunov
 from jaxrnn.analysis.memory import activation_bytes, checkpointed, memory_against_T
-from jaxrnn.analysis.observing import Observation, Part, Trace, observe, observe_gradients, observe_loss, parts
+from jaxrnn.analysis.observing import Observation, Trace, observe, observe_gradients, observe_loss
 from jaxrnn.analysis.pca import Pca, pca, projected
 from jaxrnn.analysis.probes import Probe, probe
 from jaxrnn.analysis.saliency import Attribution, gradient_times_input, integrated_gradients
@@ -37,7 +37,6 @@ __all__ = [
     "FixedPoints",
     "Flow",
     "Observation",
-    "Part",
     "Pca",
     "PowerLaw",
     "Probe",
@@ -68,7 +67,6 @@ __all__ = [
     "observe_gradients",
     "observe_loss",
     "parameters",
-    "parts",
     "pca",
     "power_law",
     "probe",

@@ -42,6 +42,7 @@ class Problem(NamedTuple):
     item: str = "steps"  # what a batch has `items` of, for the throughput
     items: int = 0
     example: Callable[[], Any] | None = None  # -> xs of one sequence, of real data, for export and inspect
+    steps: int | None = None  # that a sequence must have; None: any
     symbols: str | list[str] | None = None  # what whole numbers in xs stand for
     read: Callable[[Path], Any] | None = None  # the user's file -> xs of one sequence, for inspect
     probed: Callable[[], Probed] | None = None  # for inspect

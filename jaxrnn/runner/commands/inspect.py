@@ -91,7 +91,10 @@ def read(options: Inspect, found: Run) -> tuple[np.ndarray, str]:
     else:
         where = "" if problem.symbols is None else ", where that has the most letters"
         xs, what = problem.example(), f"the run's own valid part{where}"
-    xs = np.asarray(xs)[: options.steps or (STEPS if problem.symbols is None else TEXT_STEPS)]
+    usual = problem.steps or (STEPS if problem.symbols is None else TEXT_STEPS)
+    if problem.steps not in (None, options.steps or problem.steps):
+        raise ValueError(f"steps: got {options.steps}, wanted none: this network reads {problem.steps} steps at a time")
+    xs = np.asarray(xs)[: options.steps or usual]
     if len(xs) < 3:
         raise ValueError(f"{'text' if options.file is None else 'file'}: {what} has {len(xs)} steps, wanted at least 3")
     return xs, what

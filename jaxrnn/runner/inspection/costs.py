@@ -76,7 +76,8 @@ def instead(subject: Subject) -> Iterator[tuple[str, Cost]]:
         yield f"{2 * options['units']} units", cost(with_(units=2 * options["units"]), usual)
     if "layers" in options:
         yield f"{options['layers'] + 1} layers", cost(with_(layers=options["layers"] + 1), usual)
-    yield f"{2 * len(subject.xs)} steps", cost(subject.layer, batch(subject, longer=2))
+    longer = with_(history=2 * options["history"]) if subject.problem.steps else subject.layer
+    yield f"{2 * len(subject.xs)} steps", cost(longer, batch(subject, longer=2))
     for cell in [name for name in COMPARED if name != options.get("cell")] if "units" in options else []:
         units = equal_parameters(lambda n, cell=cell: with_(cell=cell, units=n), parameters(subject.layer))
         yield f"{cell}, {units} units", cost(with_(cell=cell, units=units), usual)

@@ -103,6 +103,7 @@ def make(config: Series, assets: Mapping[str, Any] | None = None) -> Problem:
         item="windows",
         items=config.batch,
         example=lambda: windows(data.values, origins["valid"][:1], config).xs[:, 0],
+        steps=config.history,
         probed=lambda: probed(data, origins["valid"], config),
         network=lambda config: network(config, len(data.names)),
         anchors=lambda split: {name: scores(ys, split)["mse"] for name, ys in simple[split].items()},
@@ -193,11 +194,11 @@ def probed(data: Data, origins: Int[np.ndarray, "windows"], config: Series, coun
     some = np.unique(origins[np.linspace(0, len(origins) - 1, count).astype(int)])
     xs, steps = windows(data.values, some, config).xs, np.arange(config.history)[:, None]
     angle = 2 * np.pi * ((some + 1 - config.history + steps) % config.season) / config.season
-    target = xs[..., 0]
+    target = xs[..., 0] - xs[-1, :, 0]  # as `around` has it
     labels = {
         "season, cosine": np.cos(angle),
         "season, sine": np.sin(angle),
-        f"{data.names[0]}, now": target,
+        f"{data.names[0]}, less the last": target,
         f"{data.names[0]}, mean so far": target.cumsum(0) / (steps + 1),
         f"{data.names[0]} rises": np.diff(target, axis=0, prepend=target[:1]) > 0,
     }
