@@ -109,8 +109,8 @@ def told(subject: Subject, found: list[Attribution], places: list[int]) -> str:
     begins = f"{what} was traced back to every step that was read before, {len(found)} time{'s' * (len(found) > 1)}."
     if len(whole) < len(found):
         begins += (
-            f" In {len(found) - len(whole)} (marked *) the parts do not add up to the whole: the network switches on so "
-            "thin a sliver of the way from nothing to the input that no gradient meets it. Do not rest on those."
+            f" In {len(found) - len(whole)} (marked *) the parts do not add up to the whole: the network switches on "
+            "so thin a sliver of the way from nothing to the input that no gradient meets it. Do not rest on those."
         )
     if not whole:
         return begins

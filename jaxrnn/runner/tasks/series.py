@@ -190,7 +190,7 @@ def windows(values: Float[np.ndarray, "rows columns"], origins: Int[np.ndarray, 
 
 
 def probed(data: Data, origins: Int[np.ndarray, "windows"], config: Series, count: int = 16) -> Probed:
-    """Some windows, and what a forecaster might keep at each of their steps: where in the season it is, and the like."""
+    """Some windows, and what a forecaster might keep at each of their steps: the place in the season, and the like."""
     some = np.unique(origins[np.linspace(0, len(origins) - 1, count).astype(int)])
     xs, steps = windows(data.values, some, config).xs, np.arange(config.history)[:, None]
     angle = 2 * np.pi * ((some + 1 - config.history + steps) % config.season) / config.season
