@@ -1,8 +1,9 @@
 """Keep a run as a result: python experiments/keep.py RUN polymusic/jsb_gru ["a note"]
 
 Its numbers and all that they depend on go to experiments/results/polymusic/jsb_gru/result.json, with the note, its
-pictures and samples beside it, and where the network rests if it was inspected. Of a file's path its name is kept; which file it was its sha256 says. A run that was
-stopped and went on has the command that began it, and the seconds of all its parts.
+pictures and samples beside it, and where the network rests if it was inspected. Of a file's path its name is kept;
+which file it was its sha256 says. A run that was stopped and went on has the command that began it, and the seconds of
+all its parts.
 """
 
 import json
