@@ -39,7 +39,8 @@ def difficulty(subject: Subject) -> Section:
         f"On one batch of the training part the norm of the whole gradient is {norm:.3g}. Where it changes by less "
         "than 1 per step back it vanishes, by more than 1 it explodes. Memory is over how many steps back a "
         "small change of the state still moves the last output by 1/e of what one at the last step does; a memory of "
-        "stable states, as a switch is, holds for longer.",
+        "stable states, as a switch is, holds for longer. Back is towards the first step, also of a layer that reads "
+        "from the end.",
         showing.markdown(rows),
         exponent(subject, key),
         radii_told(radii),

@@ -27,6 +27,9 @@ def tracked(subject: Subject) -> Section:
     found = states(subject.seen_probed or subject.seen)
     where = [(name, unit) for name, a in found.items() for unit in range(a.shape[-1])]
     every = jnp.concatenate([jnp.asarray(a) for a in found.values()], -1)
+    fitted = 3 * int(np.prod(every.shape[:-1])) // 4
+    if fitted < every.shape[-1]:
+        raise ValueError(f"{fitted} steps are too few to fit a line through {every.shape[-1]} numbers to")
     rows = known(labels, every, where)
     rows.sort(key=lambda r: r["chance"] - r["score"])
     steps = int(np.prod(every.shape[:-1]))
