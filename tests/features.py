@@ -166,7 +166,9 @@ LAYERS = [
         "nnnnnn",
         "analysis/test_fixed_points.py::test_three_bits_are_kept_in_eight_stable_states",
     ),
-    Row("attributions that add up", "yes", "nnnnnn", "analysis/test_saliency.py::test_integrated_gradients_are_complete"),
+    Row(
+        "attributions that add up", "yes", "nnnnnn", "analysis/test_saliency.py::test_integrated_gradients_are_complete"
+    ),
 ]
 
 OTHERS = [

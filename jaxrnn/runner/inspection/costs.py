@@ -102,7 +102,7 @@ def named(subject: Subject, layer: str) -> str:
 
 def without_state(of: Spec) -> Iterator[str]:
     """The innermost parts that are not recurrent and have weights."""
-    if of.name != "unroll" and not of.children and of.name != "dropout":
+    if not of.children and of.name not in ("unroll", "dropout", "custom"):
         yield of.name
     for child in of.children if of.name != "unroll" else ():
         yield from without_state(child)

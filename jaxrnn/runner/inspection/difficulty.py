@@ -87,10 +87,9 @@ def exponent(subject: Subject, key: jax.Array) -> str:
     except ValueError:  # a network that reads from the end
         return ""
     value = float(largest[0])
-    what = "shrink" if value < 0 else "grow"
     return (
-        f"The largest Lyapunov exponent over the sequence is {value:.3f} a step: small differences between two states "
-        f"{what} {np.exp(abs(value)):.3g}-fold with each step in the mean."
+        f"The largest Lyapunov exponent over the sequence is {value:.3g} a step: small differences between two states "
+        f"change by the factor {np.exp(value):.3g} with each step in the mean."
     )
 
 

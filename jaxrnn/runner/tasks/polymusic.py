@@ -148,7 +148,6 @@ def probed(part: Rolls, count: int = 16, longest: int = 100) -> Probed:
     keys = part.keys[begins + np.arange(T)[:, None]] > 0
     sounds = keys.any(-1)
     labels = {
-        "steps so far": np.broadcast_to(np.arange(T, dtype=float)[:, None], sounds.shape),
         "keys that sound": keys.sum(-1).astype(float),
         "highest key": np.where(sounds, KEYS - 1 - keys[..., ::-1].argmax(-1), 0).astype(float),
         "lowest key": np.where(sounds, keys.argmax(-1), 0).astype(float),
