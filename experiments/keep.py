@@ -1,8 +1,9 @@
 """Keep a run as a result: python experiments/keep.py RUN polymusic/jsb_gru ["a note"]
 
 Its numbers and all that they depend on go to experiments/results/polymusic/jsb_gru/result.json, with the note, its
-pictures and samples beside it. Of a file's path its name is kept; which file it was its sha256 says. A run that was
-stopped and went on has the command that began it, and the seconds of all its parts.
+pictures and samples beside it, and where the network rests if it was inspected. Of a file's path its name is kept;
+which file it was its sha256 says. A run that was stopped and went on has the command that began it, and the seconds of
+all its parts.
 """
 
 import json
@@ -46,7 +47,7 @@ def keep(run: Path, name: str, note: str | None = None) -> None:
     found = result_of(json.loads((run / "run.json").read_text(encoding="utf-8")))
     found |= {"note": note} if note else {}
     (folder / "result.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    for left in (*run.glob("*.png"), *run.glob("*.txt")):
+    for left in (*run.glob("*.png"), *run.glob("*.txt"), *run.glob("inspect/fixed_points.png")):
         shutil.copyfile(left, folder / left.name)
 
 

@@ -34,6 +34,14 @@ def pytest_collection_modifyitems(config, items):
     items[:] = [item for item in items if ("heavy" in item.keywords) == wanted]
 
 
+@pytest.fixture(scope="session")
+def book(tmp_path_factory):
+    """A text that a tiny network can be trained on."""
+    path = tmp_path_factory.mktemp("data") / "book.txt"
+    path.write_text("It was the best of times, it was the worst of times.\n" * 20)
+    return path
+
+
 MAPS = Path("/proc/self/maps")
 _tests = itertools.count()
 

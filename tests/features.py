@@ -154,7 +154,21 @@ LAYERS = [
         "ppnnp-",
         reason="params are plain arrays: place them with `jax.device_put`, or call under `shard_map`, which is tested",
     ),
-    Row("diagnostics", "no", "nnnnnn"),
+    Row(
+        "cost, gradient flow, states and gates seen from outside",
+        "yes",
+        "nnnnnn",
+        "analysis/test_observing.py::test_sees_what_apply_gives_and_the_gradient_of_what_follows",
+    ),
+    Row(
+        "fixed points and their spectra",
+        "yes",
+        "nnnnnn",
+        "analysis/test_fixed_points.py::test_three_bits_are_kept_in_eight_stable_states",
+    ),
+    Row(
+        "attributions that add up", "yes", "nnnnnn", "analysis/test_saliency.py::test_integrated_gradients_are_complete"
+    ),
 ]
 
 OTHERS = [

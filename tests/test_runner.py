@@ -54,13 +54,6 @@ def start(*arguments):
 
 
 @pytest.fixture(scope="module")
-def book(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "book.txt"
-    path.write_text("It was the best of times, it was the worst of times.\n" * 20)
-    return path
-
-
-@pytest.fixture(scope="module")
 def runs(tmp_path_factory, book):
     """Four tiny runs, two of them with the same seed, one with two: name -> (directory, what was printed)."""
     parent = tmp_path_factory.mktemp("runs")

@@ -32,13 +32,6 @@ LETTERS = "".join("abcdefg"[k] for k in np.random.default_rng(0).integers(7, siz
 SMALL = ["--units", "8", "--embedding", "4", "--length", "8", "--valid", "0.1", "--test", "0.1"]
 
 
-@pytest.fixture
-def book(tmp_path):
-    path = tmp_path / "book.txt"
-    path.write_text("It was the best of times, it was the worst of times.\n" * 20)
-    return path
-
-
 @functools.cache
 def after_steps(devices=1, seeds=0, steps=3, asked=(False, False)):
     """(state, losses, whether to stop, the update's HLO) after some steps; `asked` is by device, at every step."""

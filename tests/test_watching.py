@@ -19,13 +19,6 @@ TINY = ["--units", "4", "--embedding", "3", "--batch", "2", "--length", "6", "--
 
 
 @pytest.fixture(scope="module")
-def book(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "book.txt"
-    path.write_text("It was the best of times, it was the worst of times.\n" * 20)
-    return path
-
-
-@pytest.fixture(scope="module")
 def runs(book, tmp_path_factory):
     """One run that is watched, one that is not, and one that is watched and resumed halfway."""
     folder = tmp_path_factory.mktemp("runs")

@@ -4,7 +4,7 @@ Every function takes any Layer and arrays, and gives arrays or plain numbers; no
 """
 
 from jaxrnn.analysis.advice import Advice, advise
-from jaxrnn.analysis.complexity import Cost, complexity, equal_parameters, parameters
+from jaxrnn.analysis.complexity import OTHERS, Cost, complexity, cost, equal_parameters, parameters
 from jaxrnn.analysis.counting import Work, count
 from jaxrnn.analysis.diagnosis import Diagnosis, Flow, diagnose
 from jaxrnn.analysis.fixed_points import (
@@ -20,7 +20,7 @@ from jaxrnn.analysis.gradients import gradient_norms, group_norms, growth, memor
 from jaxrnn.analysis.jacobians import product_norms, recurrent_radii, step_jacobians
 from jaxrnn.analysis.lyapunov import lyapunov
 from jaxrnn.analysis.memory import activation_bytes, checkpointed, memory_against_T
-from jaxrnn.analysis.observing import Observation, Part, Trace, observe, observe_gradients, observe_loss, parts
+from jaxrnn.analysis.observing import Observation, Trace, observe, observe_gradients, observe_loss
 from jaxrnn.analysis.pca import Pca, pca, projected
 from jaxrnn.analysis.probes import Probe, probe
 from jaxrnn.analysis.saliency import Attribution, gradient_times_input, integrated_gradients
@@ -29,6 +29,7 @@ from jaxrnn.analysis.scaling import PowerLaw, power_law, time_against, training_
 from jaxrnn.analysis.tracking import Tracking, track
 
 __all__ = [
+    "OTHERS",
     "Advice",
     "Attribution",
     "Cost",
@@ -36,7 +37,6 @@ __all__ = [
     "FixedPoints",
     "Flow",
     "Observation",
-    "Part",
     "Pca",
     "PowerLaw",
     "Probe",
@@ -48,6 +48,7 @@ __all__ = [
     "advise",
     "checkpointed",
     "complexity",
+    "cost",
     "count",
     "dead_units",
     "diagnose",
@@ -66,7 +67,6 @@ __all__ = [
     "observe_gradients",
     "observe_loss",
     "parameters",
-    "parts",
     "pca",
     "power_law",
     "probe",

@@ -3,6 +3,7 @@
 Counted from the jaxpr (counting.py), so of any Layer; nothing is computed, and shapes may be given for arrays.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -43,23 +44,28 @@ def complexity(layer: Layer, xs: Array | jax.ShapeDtypeStruct) -> dict[str, Cost
     Of xs [T, *batch, ...] only the shape and dtype matter; time comes first. A recurrent layer's training includes the
     gradient of what it reads, unless that is xs itself. Raises ValueError on what the layer cannot read.
     """
-    checks.layer("complexity", "layer", layer)
-    checks.array("complexity", "x", xs, 1, "[T, *batch, ...]")
+    whole = cost(layer, xs)
     params, carry = started(layer, xs)
-    T, sequences = xs.shape[0], math.prod(batch_of(layer, xs))
-    found = {}
+    T, sequences, found = whole.steps, whole.sequences, {}
     for call, noted in zip(*calls(layer, params, carry, _shape(xs)), strict=True):
         inner = unroll(call.cell, reverse=call.reverse)
         found[call.name] = _cost(inner, noted.params, noted.start, noted.xs, T, sequences, read=not call.given)
-    whole = _cost(layer, params, carry, _shape(xs), T, sequences, read=False)
     rest = Cost(
-        whole.parameters - sum(cost.parameters for cost in found.values()),
-        _less(whole.forward, [cost.forward for cost in found.values()]),
-        _less(whole.training, [cost.training for cost in found.values()]),
+        whole.parameters - sum(each.parameters for each in found.values()),
+        _less(whole.forward, [each.forward for each in found.values()]),
+        _less(whole.training, [each.training for each in found.values()]),
         T,
         sequences,
     )
     return {**found, OTHERS: rest, "all": whole}
+
+
+def cost(layer: Layer, xs: Array | jax.ShapeDtypeStruct) -> Cost:
+    """The Cost of all of the layer, as "all" of `complexity`."""
+    checks.layer("complexity", "layer", layer)
+    checks.array("complexity", "x", xs, 1, "[T, *batch, ...]")
+    T, sequences = xs.shape[0], math.prod(batch_of(layer, xs))
+    return _cost(layer, *started(layer, xs), _shape(xs), T, sequences, read=False)
 
 
 def parameters(layer: Layer) -> int:
@@ -73,16 +79,16 @@ def equal_parameters(make: Callable[[int], Layer], wanted: int) -> int:
     `make` gives more parameters for more units. Raises ValueError where even one unit has more than twice as many.
     """
     checks.size("equal_parameters", wanted=wanted)
-    if parameters(make(1)) > 2 * wanted:
-        raise ValueError(f"equal_parameters: make(1) has {parameters(make(1))} parameters, wanted at most {wanted}")
-    high = 1
-    while parameters(make(high)) < wanted:
-        high *= 2
-    low = max(1, high // 2)
+    size = functools.cache(lambda width: parameters(make(width)))
+    if size(1) > 2 * wanted:
+        raise ValueError(f"equal_parameters: make(1) has {size(1)} parameters, wanted at most {wanted}")
+    low = high = 1
+    while size(high) < wanted:
+        low, high = high, 4 * high
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if parameters(make(middle)) < wanted else (low, middle)
-    return min(low, high, key=lambda width: abs(parameters(make(width)) - wanted))
+        low, high = (middle, high) if size(middle) < wanted else (low, middle)
+    return min(low, high, key=lambda width: abs(size(width) - wanted))
 
 
 def started(layer: Layer, xs: Any) -> tuple[Any, Any]:

@@ -45,17 +45,6 @@ class Observation(NamedTuple):
     layers: dict[str, Trace]  # "lstm 1.forward": the cell, and the place of its params; a lone layer's has no place
 
 
-class Part(NamedTuple):
-    """One recurrent layer by itself, in the order in which it reads."""
-
-    cell: Cell
-    params: Any
-    carry: Any  # before its first step
-    xs: Array
-    mask: Bool[Array, "T *batch"] | None
-    reset: Bool[Array, "T *batch"] | None
-
-
 def observe(
     layer: Layer,
     params: Params,
@@ -120,42 +109,6 @@ def observe_gradients(
     derived = jax.value_and_grad(run, (0, 1), has_aux=True)
     (value, (aux, noted)), (gradients, of) = derived(nudges, params if of_params else None)
     return (value, aux), of, _joined(found.calls, noted, gradients)
-
-
-def parts(
-    layer: Layer,
-    params: Params,
-    carry: Carry,
-    xs: Array,
-    *,
-    key: PRNGKeyArray | None = None,
-    mask: Bool[Array, "..."] | None = None,
-    reset: Bool[Array, "..."] | None = None,
-) -> dict[str, Part]:
-    """Each recurrent layer inside by itself, with what it reads there: for what is asked of single cells.
-
-    Not under jit, since cells are no arrays. Raises ValueError as `observe`.
-    """
-    checks.layer("parts", "layer", layer)
-
-    def apply(params: Params, carry: Carry, xs: Array, where: dict[str, Any]) -> tuple[Any, Any]:
-        return None, layer.apply(params, carry, xs, **where)
-
-    where = {"key": key, "mask": mask, "reset": reset}
-    calls = _found(apply, params, carry, xs, where).calls
-    looking = _Looking([[None for _ in call.nudges] for call in calls])
-    with observed(looking):
-        apply(params, carry, xs, where)
-    windows: dict[str, list[Inputs]] = {}
-    firsts: dict[str, tuple[Call, Noted]] = {}
-    for call, noted in zip(calls, looking.noted, strict=True):
-        inputs = Inputs(noted.xs, noted.mask, noted.reset)
-        windows.setdefault(call.name, []).append(backwards(inputs) if call.reverse else inputs)
-        firsts.setdefault(call.name, (call, noted))
-    return {
-        name: Part(call.cell, noted.params, noted.start, *_along_time(windows[name]))
-        for name, (call, noted) in firsts.items()
-    }
 
 
 def calls(layer: Layer, params: Params, carry: Carry, xs: Any) -> tuple[list["Call"], list["Noted"]]:

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
@@ -28,11 +29,18 @@ def pca(states: Float[Array, "*any n"], k: int = 3, mask: Bool[Array, "*any"] | 
     flat = states.reshape(-1, states.shape[-1]) if mask is None else states[mask]
     if not len(flat):
         raise ValueError("pca: there is no real state, wanted at least 1; see mask")
+    mean, axes, explained = _axes(flat)
+    return Pca(mean, axes[:k], explained[:k])
+
+
+@jax.jit
+def _axes(flat: Float[Array, "N n"]) -> Pca:
+    """All of them."""
     mean = flat.mean(0)
     _, sizes, axes = jnp.linalg.svd(flat - mean, full_matrices=False)
     axes = axes * jnp.sign(jnp.take_along_axis(axes, jnp.abs(axes).argmax(1, keepdims=True), 1))
     variances = sizes**2
-    return Pca(mean, axes[:k], variances[:k] / jnp.maximum(variances.sum(), jnp.finfo(flat.dtype).tiny))
+    return Pca(mean, axes, variances / jnp.maximum(variances.sum(), jnp.finfo(flat.dtype).tiny))
 
 
 def projected(found: Pca, states: Float[Array, "*any n"]) -> Float[Array, "*any k"]:

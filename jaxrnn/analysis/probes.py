@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from jaxrnn import checks
@@ -40,6 +41,7 @@ def probe(
     held_out   the steps to score on [the last quarter of the time]
     ridge      added to the sums of squares of the standardised states
 
+    Under jit and vmap for numbers and for True and False, where the steps are given from outside.
     Raises ValueError on shapes that do not fit, on classes below 0, and where nothing is left to fit or to score.
     """
     checks.floats("probe", "states", states, 2, "[T, *batch, n]")
@@ -48,17 +50,19 @@ def probe(
     for name, value in (("mask", mask), ("held_out", held_out)):
         checks.steps("probe", name, value, states.shape[:-1], "states")
     states, labels, T = jnp.asarray(states), jnp.asarray(labels), states.shape[0]
-    kept = jnp.broadcast_to((jnp.arange(T) >= T - T // 4).reshape(-1, *(1,) * (labels.ndim - 1)), labels.shape)
-    kept = kept if held_out is None else held_out
-    real = jnp.ones_like(kept) if mask is None else mask
-    shown, judged = real & ~kept, real & kept
+    late = np.broadcast_to((np.arange(T) >= T - T // 4).reshape(-1, *(1,) * (labels.ndim - 1)), labels.shape)
+    kept = late if held_out is None else np.asarray(held_out)
+    real = np.ones_like(late) if mask is None else np.asarray(mask)
+    shown, judged = real & ~kept, real & kept  # on the host, so that their sizes are known under jit
     if not (shown.any() and judged.any()):
         counts = f"{int(shown.sum())} steps to fit and {int(judged.sum())} to score"
         raise ValueError(f"probe: there are {counts}, wanted at least 1 of each; see mask and held_out")
     states = states.astype(promote(states.dtype, jnp.float32))
     if jnp.issubdtype(labels.dtype, jnp.floating):
         return of_numbers(states[shown], labels[shown], states[judged], labels[judged], ridge)
-    if labels.dtype != bool and labels.min() < 0:
+    if labels.dtype == bool:
+        return of_classes(states[shown], labels[shown].astype(jnp.int32), states[judged], labels[judged], ridge, 2)
+    if labels.min() < 0:
         raise ValueError(f"probe: labels is {describe(labels)} with {int(labels.min())} in it, wanted classes from 0")
     labels = labels.astype(jnp.int32)
     return of_classes(states[shown], labels[shown], states[judged], labels[judged], ridge, int(labels[real].max()) + 1)

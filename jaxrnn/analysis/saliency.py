@@ -83,14 +83,14 @@ def integrated_gradients(
     baseline    floats that broadcast to xs, or to its one-hot vectors [T, *batch, vocab], where they may be the shares
                 of the symbols in a text [zeros]
     nodes       gradients on each piece of the line from the baseline to xs
-    halvings    of the piece that is least complete; it ends earlier where all that is missing, over all pieces, is
-                within the tolerance, a share of f(x) - f(b)
+    halvings    at most, first of the line, then of the piece that is least complete; it ends earlier where all that is
+                missing, over all pieces, is within the tolerance, a share of f(x) - f(b)
 
     Other arguments and errors are as those of `gradient_times_input`; also where the baseline does not broadcast.
     """
     owner = "integrated_gradients"
     checks.size(owner, nodes=nodes)
-    checks.size(owner, at_least=0, halvings=halvings)
+    checks.size(owner, halvings=halvings)
     checks.number(owner, tolerance=tolerance)
     inputs = as_floats(owner, layer, xs)
     base = jnp.zeros_like(inputs) if baseline is None else like(owner, baseline, inputs)
@@ -110,14 +110,20 @@ def integrated_gradients(
         values = in_shape_of(xs, (end - start) * way * jnp.tensordot(shares, gradients, 1))
         return _Pieces(start, end, outputs, values, outputs[1] - outputs[0] - values.sum())
 
-    zero, one = jnp.zeros((), wide), jnp.ones((), wide)
-    whole = piece(zero, one, jnp.stack([output(zero), output(one)]))
-    pieces = jax.tree.map(lambda a: jnp.zeros((halvings + 1, *a.shape), a.dtype).at[0].set(a), whole)
-    enough = jnp.asarray(tolerance, wide) * jnp.abs(whole.outputs[1] - whole.outputs[0])
+    outputs = jax.vmap(output)(jnp.arange(2, dtype=wide))
+    gained = outputs[1] - outputs[0]
+    none = jnp.zeros(halvings + 1, wide)
+    pieces = _Pieces(
+        none,
+        none.at[0].set(1),
+        jnp.zeros((halvings + 1, 2), wide).at[0].set(outputs),
+        jnp.zeros((halvings + 1, *xs.shape), wide),
+        none.at[0].set(jnp.inf),  # of the whole line, which is halved unseen: its gradients would be a second program
+    )
 
     def lacking(state: tuple[Array, _Pieces]) -> Array:
         k, pieces = state
-        return (k <= halvings) & (jnp.abs(pieces.missing).sum() > enough)
+        return (k <= halvings) & (jnp.abs(pieces.missing).sum() > tolerance * jnp.abs(gained))
 
     def halve(state: tuple[Array, _Pieces]) -> tuple[Array, _Pieces]:
         k, pieces = state
@@ -132,7 +138,7 @@ def integrated_gradients(
 
     _, pieces = jax.lax.while_loop(lacking, halve, (jnp.asarray(1), pieces))
     values = pieces.values.sum(0)
-    return Attribution(values, whole.outputs[1] - whole.outputs[0] - values.sum())
+    return Attribution(values, gained - values.sum())
 
 
 def as_floats(owner: str, layer: Layer, xs: Array) -> Float[Array, "T *batch n_in"]:

@@ -45,8 +45,8 @@ def track(
     least = max(T // 10, 1)
     by = jax.random.randint(jax.random.key(0) if key is None else key, (shifts,), least, max(T - least, least) + 1)
     shifted = jax.vmap(lambda by: jnp.roll(labels, by, 0))(by)
-    found, *others = correlations(states, jnp.concatenate([labels[None], shifted]), real)
-    return Tracking(found, jnp.abs(jnp.stack(others)).max(-1).mean())
+    found = correlations(states, jnp.concatenate([labels[None], shifted]), real)
+    return Tracking(found[0], jnp.abs(found[1:]).max(-1).mean())
 
 
 @jax.jit

@@ -46,9 +46,11 @@ class Problem(NamedTuple):
     items: int = 0
     example: Callable[[], Any] | None = None  # -> xs of one sequence, of real data, for export and inspect
     made_up: Callable[[], Any] | None = None  # -> the same of no data, for export where those are gone
+    steps: int | None = None  # that a sequence must have; None: any
     symbols: str | list[str] | None = None  # what whole numbers in xs stand for
     read: Callable[[Path], Any] | None = None  # the user's file -> xs of one sequence, for inspect
     probed: Callable[[], Probed] | None = None  # for inspect
+    network: Callable[[Any], Layer] | None = None  # another configuration -> its network for these data, for inspect
     rest: Callable[[], Any] | None = None  # -> x of a moment at which nothing happens: where does the net rest?
     anchors: Callable[[str], dict[str, float]] = lambda split: {}  # what the first number is read against, by split
     assets: Mapping[str, Any] = {}  # JSON values found in the training data that a later command needs

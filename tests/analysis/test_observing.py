@@ -24,7 +24,7 @@ from jaxrnn import (
     unroll,
     weight_drop,
 )
-from jaxrnn.analysis import observe, observe_loss, parts
+from jaxrnn.analysis import observe, observe_loss
 from jaxrnn.observer import gates_told
 
 AT = 3  # where example's mask has the first sequence masked and the second real
@@ -174,15 +174,6 @@ def test_a_network_in_both_directions_is_seen_at_its_own_times():
     close(jax.tree.map(lambda a: a[-1], seen.layers["gru 3.0.forward"].carry), after[3][0].forward)
     held = seen.layers["lstm 3.0.backward"].carry.h[2:, 1]  # what comes before its first real step, read from the end
     close(held, jnp.broadcast_to(carry[3][0].backward.h[1], held.shape))
-
-
-def test_parts_run_by_themselves_as_they_do_inside():
-    layer, xs = network(), jax.random.randint(jax.random.key(1), (T, B), 0, 7)
-    params, carry = started(layer, xs)
-    seen = observe(layer, params, carry, xs).layers
-    for name, part in parts(layer, params, carry, xs).items():
-        _, ys = unroll(part.cell).apply(part.params, part.carry, part.xs)
-        close(ys[::-1] if name.endswith("backward") else ys, seen[name].ys)
 
 
 def test_last_and_batch_major_are_looked_through():

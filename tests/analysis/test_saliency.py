@@ -66,7 +66,7 @@ def test_halving_finds_a_switch_that_even_nodes_miss():
         return jnp.tanh(1e4 * (ys[0, 0] - 0.3123)) + ys[1, 0]
 
     xs = jnp.array([[1.0], [1.0]])
-    assert abs(integrated_gradients(layer, params, xs, of, halvings=0).missing) > 1
+    assert abs(integrated_gradients(layer, params, xs, of, halvings=1).missing) > 1
     found = integrated_gradients(layer, params, xs, of, halvings=30)
     np.testing.assert_allclose(found.values[:, 0], [2, 1], atol=0.01)
 

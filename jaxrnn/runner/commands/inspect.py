@@ -90,11 +90,15 @@ def read(options: Inspect, found: Run) -> tuple[np.ndarray, str]:
     elif problem.example is None:
         raise ValueError(f"run: {options.run} is a run of {found.name!r}, which shows no example of its input")
     else:
+        where = "" if problem.symbols is None else ", where that has the most letters"
         try:
-            xs, what = problem.example(), "the run's own valid part"
+            xs, what = problem.example(), f"the run's own valid part{where}"
         except DataGone as gone:
             raise ValueError(f"{gone}; give a file to read, or {told_where(options.run, gone.option)}") from None
-    xs = np.asarray(xs)[: options.steps or (STEPS if problem.symbols is None else TEXT_STEPS)]
+    usual = problem.steps or (STEPS if problem.symbols is None else TEXT_STEPS)
+    if problem.steps not in (None, options.steps or problem.steps):
+        raise ValueError(f"steps: got {options.steps}, wanted none: this network reads {problem.steps} steps at a time")
+    xs = np.asarray(xs)[: options.steps or usual]
     if len(xs) < 3:
         raise ValueError(f"{'text' if options.file is None else 'file'}: {what} has {len(xs)} steps, wanted at least 3")
     return xs, what

@@ -37,12 +37,16 @@ def difficulty(subject: Subject) -> Section:
     advice = advise(found, radii=radii, reach=back)
     words = [
         f"On one batch of the training part the norm of the whole gradient is {norm:.3g}. Where it changes by less "
-        "than 1 per step back it vanishes, by more than 1 it explodes. Memory is over how many steps the last output "
-        "still depends on the state by 1/e of how it depends on the last one.",
+        "than 1 per step back it vanishes, by more than 1 it explodes. Memory is over how many steps back a "
+        "small change of the state still moves the last output by 1/e of what one at the last step does; a memory of "
+        "stable states, as a switch is, holds for longer. Back is towards the first step, also of a layer that reads "
+        "from the end.",
         showing.markdown(rows),
         exponent(subject, key),
         radii_told(radii),
-        "What stands out, and what the library has for it:" if advice else "Nothing stands out.",
+        "What stands out, and what the library has for it where training is slow or stuck:"
+        if advice
+        else "Nothing stands out.",
         "\n".join(f"* {each}" for each in advice),
     ]
     profiles = {name: np.asarray(flow.gradient) for name, flow in found.layers.items()}
@@ -83,10 +87,9 @@ def exponent(subject: Subject, key: jax.Array) -> str:
     except ValueError:  # a network that reads from the end
         return ""
     value = float(largest[0])
-    what = "shrink" if value < 0 else "grow"
     return (
-        f"The largest Lyapunov exponent over the sequence is {value:.3f} a step: small differences between two states "
-        f"{what} {np.exp(abs(value)):.3g}-fold with each step in the mean."
+        f"The largest Lyapunov exponent over the sequence is {value:.3g} a step: small differences between two states "
+        f"change by the factor {np.exp(value):.3g} with each step in the mean."
     )
 
 

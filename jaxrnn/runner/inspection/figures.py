@@ -2,7 +2,7 @@
 
 import contextlib
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,14 @@ def heat_maps(path: Path, data: Data) -> None:
     rows = len(next(iter(panels.values())))
     height = min(max(0.09 * rows, 1.2), 3.6 if len(panels) < 3 else 2.6)
     with saved(path, (15, 1.2 + (height + 0.35) * len(panels)), data["title"]) as figure:
-        every = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
+        every = figure.subplots(len(panels), squeeze=False)[:, 0]
         for axes, (name, values) in zip(every, panels.items(), strict=True):
             image = axes.imshow(values, aspect="auto", interpolation="none", **colours(values))
             axes.set_ylabel("unit")
             axes.set_title(f"{data['of']} {name}", loc="left", fontsize="medium")
             labelled(axes.yaxis, rows, [str(unit) for unit in data["units"]])
             figure.colorbar(image, ax=axes, pad=0.01, fraction=0.02)
-        steps(every[-1], np.shape(next(iter(panels.values())))[1], data["ticks"])
+        steps(every, np.shape(next(iter(panels.values())))[1], data["ticks"])
 
 
 def attribution(path: Path, data: Data) -> None:
@@ -41,7 +41,7 @@ def attribution(path: Path, data: Data) -> None:
     heights = [1.6 if not wide else min(1.2 + 0.12 * one.shape[1], 4)]
     heights += [min(1.2 + 0.17 * len(many), 8)] if len(many) else []
     with saved(path, (15, 1.4 + sum(heights)), data["title"]) as figure:
-        every = figure.subplots(len(heights), sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+        every = figure.subplots(len(heights), squeeze=False, height_ratios=heights)[:, 0]
         top = every[0]
         if wide:
             image = top.imshow(one.T, aspect="auto", interpolation="none", **colours(one))
@@ -53,9 +53,9 @@ def attribution(path: Path, data: Data) -> None:
             top.bar(range(len(values)), values, color=np.where(values < 0, "#4575b4", "#d73027"))
             top.axhline(0, color="0.3", linewidth=0.8)
             top.set_ylabel("attribution")
-            top.margins(x=0)
+            top.set_xlim(-0.5, len(values) - 0.5)
         top.set_title(data["one_title"], loc="left", fontsize="medium")
-        steps(every[-1], len(one), data["ticks"])
+        steps(every, len(one), data["ticks"])
         if len(many):
             below = every[1]
             image = below.imshow(many, aspect="auto", interpolation="none", **colours(many))
@@ -90,7 +90,7 @@ def probe_scores(path: Path, data: Data) -> None:
 def tracks(path: Path, data: Data) -> None:
     """Single units over the steps, with what they track under them: shaded where true, dashed where a number."""
     with saved(path, (15, 1.2 + 1.5 * len(data["tracks"])), data["title"]) as figure:
-        every = figure.subplots(len(data["tracks"]), sharex=True, squeeze=False)[:, 0]
+        every = figure.subplots(len(data["tracks"]), squeeze=False)[:, 0]
         for axes, track in zip(every, data["tracks"], strict=True):
             state, label = np.array(track["state"]), np.array(track["label"], float)
             axes.plot(state, drawstyle="steps-mid", color="#d73027", linewidth=1.4, label=f"unit {track['unit']}")
@@ -110,7 +110,7 @@ def tracks(path: Path, data: Data) -> None:
             )
             axes.set_ylabel("state")
             axes.margins(x=0)
-        steps(every[-1], len(data["tracks"][0]["state"]), data["ticks"])
+        steps(every, len(data["tracks"][0]["state"]), data["ticks"])
 
 
 def plane(path: Path, data: Data) -> None:
@@ -200,8 +200,11 @@ def variance(axes: Axes, explained: Sequence[float]) -> None:
     axes.grid(alpha=0.3)
 
 
-def steps(axes: Axes, T: int, ticks: Sequence[str] | None) -> None:
-    """The steps under a picture: what stands there, or their numbers from 0."""
+def steps(every: Iterable[Axes], T: int, ticks: Sequence[str] | None) -> None:
+    """The steps under the last of some panels: what stands there, or their numbers from 0."""
+    *above, axes = every
+    for each in above:  # ticks that are shared among axes are laid out, slowly, in each of them
+        each.set_xticks([])
     if ticks is None:
         axes.set_xlabel("step")
         return

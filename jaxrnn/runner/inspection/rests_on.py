@@ -12,7 +12,9 @@ from jaxrnn.analysis import Attribution, integrated_gradients
 from jaxrnn.runner.inspection import figures
 from jaxrnn.runner.inspection.subject import SHOWN_SYMBOLS, Figure, Section, Subject
 
-OUTPUTS = 8
+OUTPUTS = 6
+HALVINGS, TOLERANCE = 24, 0.02  # of integrated_gradients, which ends before where it can
+INCOMPLETE = 0.1  # of the gain: what does not add up better than this is marked
 
 
 def rests_on(subject: Subject) -> Section:
@@ -43,8 +45,11 @@ def rests_on(subject: Subject) -> Section:
         "one_title": named(subject, ys, place, output, by_step),
         "many": many if len(many) else [],
         "many_title": "The same for other outputs: a row each",
-        "rows": [row_name(subject, ys, t, k) for t, k in zip(places, wanted, strict=True)],
-        "rows_label": "predicted" if subject.symbols is not None else "output at step",
+        "rows": [
+            row_name(subject, ys, t, k) + " *" * (not complete(a))
+            for a, t, k in zip(found, places, wanted, strict=True)
+        ],
+        "rows_label": "predicted" if subject.symbols is not None else "output",
         "outputs": [{"step": t, "output": k} for t, k in zip(places, wanted, strict=True)],
         "missing": [float(a.missing) for a in (found or [one])],
     }
@@ -67,7 +72,7 @@ def explainer(subject: Subject, by_step: bool) -> Callable[[int, int], Attributi
             y = y.astype(jnp.float32)
             return (jax.nn.log_softmax(y) if subject.symbols is not None else y)[..., k].sum()
 
-        return integrated_gradients(layer, params, xs, of, halvings=16, tolerance=0.02)
+        return integrated_gradients(layer, params, xs, of, halvings=HALVINGS, tolerance=TOLERANCE)
 
     xs = jnp.asarray(subject.xs)
     return lambda t, k: jax.tree.map(np.asarray, explain(subject.params, xs, jnp.asarray(t), jnp.asarray(k)))
@@ -76,6 +81,11 @@ def explainer(subject: Subject, by_step: bool) -> Callable[[int, int], Attributi
 def rows(values: Any) -> np.ndarray:
     """One number a step."""
     return values.reshape(len(values), -1).sum(1)
+
+
+def complete(found: Attribution) -> bool:
+    """Whether the parts add up to the gain, or nearly so."""
+    return abs(float(found.missing)) <= INCOMPLETE * abs(float(found.values.sum() + found.missing))
 
 
 def reach(sizes: np.ndarray) -> float:
@@ -90,19 +100,27 @@ def clearest(subject: Subject, found: list[Attribution], places: list[int], want
     if subject.symbols is not None:
         sure = [probability(ys[t], k) for t, k in zip(places, wanted, strict=True)]
         back = [b if p >= min(0.5, max(sure)) else -1.0 for b, p in zip(back, sure, strict=True)]
-    return int(np.argmax(back))
+    return int(np.argmax([b if complete(a) else -2.0 for a, b in zip(found, back, strict=True)]))
 
 
 def told(subject: Subject, found: list[Attribution], places: list[int]) -> str:
-    sizes = [np.abs(rows(a.values[: t + 1])) for a, t in zip(found, places, strict=True)]
+    whole = [(a, t) for a, t in zip(found, places, strict=True) if complete(a)]
+    what = "The log-probability of the symbol that came next" if subject.symbols is not None else "The largest output"
+    begins = f"{what} was traced back to every step that was read before, {len(found)} time{'s' * (len(found) > 1)}."
+    if len(whole) < len(found):
+        begins += (
+            f" In {len(found) - len(whole)} (marked *) the parts do not add up to the whole: the network switches on "
+            "so thin a sliver of the way from nothing to the input that no gradient meets it. Do not rest on those."
+        )
+    if not whole:
+        return begins
+    sizes = [np.abs(rows(a.values[: t + 1])) for a, t in whole]
     within = float(np.median([size[::-1][:5].sum() / max(size.sum(), 1e-30) for size in sizes]))
     back = float(np.median([reach(size) for size in sizes]))
-    missing = max(abs(float(a.missing)) for a in found)
-    what = "The log-probability of the symbol that came next" if subject.symbols is not None else "The largest output"
+    missing = max(abs(float(a.missing)) for a, _ in whole)
     return (
-        f"{what} was traced back to every step that was read before, {len(found)} time{'s' * (len(found) > 1)}. In the "
-        f"median {within:.0%} of the attribution lies on the last 5 steps read, and it lies {back:.1f} steps back in "
-        f"the mean. The parts add up to the whole within {missing:.2g} (completeness)."
+        f"{begins} In the median {within:.0%} of the attribution lies on the last 5 steps read, and it lies "
+        f"{back:.1f} steps back in the mean. The parts add up to the whole within {missing:.2g} (completeness)."
     )
 
 
@@ -111,13 +129,13 @@ def named(subject: Subject, ys: np.ndarray, t: int, k: int, by_step: bool) -> st
         return f"What speaks for {shown(subject, k)} after step {t} (probability {probability(ys[t], k):.1%})"
     when = f" at step {t}" if by_step else ""
     y = ys[t] if by_step else ys
-    return f"What makes output {k + 1}{when} {y[..., k].sum():.3g}"
+    return f"What output {k + 1}{when} rests on, which is {y[..., k].sum():.3g}"
 
 
 def row_name(subject: Subject, ys: np.ndarray, t: int, k: int) -> str:
     if subject.symbols is not None:
         return f"{shown(subject, k)}  {probability(ys[t], k):.0%}"
-    return f"{t}: output {k + 1}"
+    return f"step {t}: output {k + 1}"
 
 
 def shown(subject: Subject, k: int) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -26,7 +27,10 @@ def tracked(subject: Subject) -> Section:
     found = states(subject.seen_probed or subject.seen)
     where = [(name, unit) for name, a in found.items() for unit in range(a.shape[-1])]
     every = jnp.concatenate([jnp.asarray(a) for a in found.values()], -1)
-    rows = [row(name, label, every, where) for name, label in labels.items()]
+    fitted = 3 * int(np.prod(every.shape[:-1])) // 4
+    if fitted < every.shape[-1]:
+        raise ValueError(f"{fitted} steps are too few to fit a line through {every.shape[-1]} numbers to")
+    rows = known(labels, every, where)
     rows.sort(key=lambda r: r["chance"] - r["score"])
     steps = int(np.prod(every.shape[:-1]))
     where_from = "the valid part" if subject.probed else "the input"
@@ -52,21 +56,29 @@ def tracked(subject: Subject) -> Section:
     return Section("Units that track something", words, shown)
 
 
-def row(name: str, label: np.ndarray, every: Any, where: Sequence[tuple[str, int]]) -> dict[str, Any]:
-    binary = label.dtype == bool
-    given = jnp.asarray(label if binary else label.astype(np.float32))
-    probed, found = probe(every, given), track(every, given)
-    best = int(jnp.abs(found.correlations).argmax())
-    return {
-        "name": name,
-        "binary": binary,
-        "score": float(probed.score),
-        "chance": float(probed.chance),
-        "layer": where[best][0],
-        "unit": where[best][1],
-        "r": float(found.correlations[best]),
-        "r_by_chance": float(found.by_chance),
-    }
+def known(labels: Mapping[str, np.ndarray], every: jax.Array, where: Sequence[tuple[str, int]]) -> list[dict[str, Any]]:
+    """A row for each label; all that are yes or no at once, and all numbers."""
+    either = {name: label for name, label in labels.items() if label.dtype == bool}
+    numbers = {name: label.astype(np.float32) for name, label in labels.items() if label.dtype != bool}
+    look = jax.jit(jax.vmap(lambda every, label: (probe(every, label), track(every, label)), (None, 0)))
+    rows = []
+    for some in filter(None, (either, numbers)):
+        probed, tracked = jax.tree.map(np.asarray, look(every, np.stack([*some.values()])))
+        best = np.abs(tracked.correlations).argmax(-1)
+        rows += [
+            {
+                "name": name,
+                "binary": some is either,
+                "score": float(probed.score[k]),
+                "chance": float(probed.chance[k]),
+                "layer": where[best[k]][0],
+                "unit": where[best[k]][1],
+                "r": float(tracked.correlations[k, best[k]]),
+                "r_by_chance": float(tracked.by_chance[k]),
+            }
+            for k, name in enumerate(some)
+        ]
+    return rows
 
 
 def remembered(xs: np.ndarray) -> dict[str, np.ndarray]:

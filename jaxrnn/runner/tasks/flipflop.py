@@ -14,7 +14,7 @@ import optax
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from jaxrnn import CELLS, checks, dense, stack, unroll
+from jaxrnn import CELLS, Layer, checks, dense, stack, unroll
 from jaxrnn.policy import default_float
 from jaxrnn.runner.config import Flipflop
 from jaxrnn.runner.devices import AXIS
@@ -32,9 +32,7 @@ class Batch(NamedTuple):
 def make(config: Flipflop, assets: object = None) -> Problem:
     """The problem. Raises ValueError on an unknown cell."""
     checks.choice("flipflop", "cell", config.cell, CELLS)
-    policy = policy_of(config)
-    recurrent = unroll(CELLS[config.cell](config.bits, config.units, policy=policy))
-    layer = stack(recurrent, dense(width(recurrent, config.bits), config.bits, policy=policy))
+    layer = network(config)
     judged = {"valid": drawn(config, 0), "test": drawn(config, 1)}
 
     def outputs(params: PyTree, xs: Array) -> Array:
@@ -65,8 +63,16 @@ def make(config: Flipflop, assets: object = None) -> Problem:
         example=lambda: np.asarray(floats(judged["valid"].xs[:, 0])),
         anchors=lambda split: {"seeing this step alone": alone(judged[split])},
         probed=lambda: probed(judged["valid"]),
+        network=network,
         rest=lambda: np.zeros(config.bits, default_float()),
     )
+
+
+def network(config: Flipflop) -> Layer:
+    """One recurrent layer, and a dense one to an output for each bit."""
+    policy = policy_of(config)
+    recurrent = unroll(CELLS[config.cell](config.bits, config.units, policy=policy))
+    return stack(recurrent, dense(width(recurrent, config.bits), config.bits, policy=policy))
 
 
 def flipflop(numbers: np.random.Generator, config: Flipflop, count: int) -> Batch:

@@ -82,6 +82,7 @@ def make(config: Hs97, assets: object = None) -> Problem:
         item="sequences",
         items=config.batch,
         example=lambda: example(puzzle),
+        network=lambda config: network(config, puzzle),
         enough=0.0,
     )
 

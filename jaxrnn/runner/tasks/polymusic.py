@@ -26,8 +26,9 @@ from jaxrnn.policy import default_float
 from jaxrnn.runner import plots
 from jaxrnn.runner.config import Polymusic
 from jaxrnn.runner.devices import AXIS
+from jaxrnn.runner.inspection.reading import enough
 from jaxrnn.runner.networks import noisy, policy_of, recurrent
-from jaxrnn.runner.problem import Problem, file_sha256, on_demand
+from jaxrnn.runner.problem import Probed, Problem, file_sha256, on_demand
 
 KEYS = 88  # of a piano, from A0: column k is MIDI note k + 21
 FOLDS = {"train": "traindata", "valid": "validdata", "test": "testdata"}
@@ -83,6 +84,8 @@ def make(config: Polymusic, assets: Mapping[str, Any] | None = None) -> Problem:
         items=config.batch * config.length,
         example=lambda: floats(first(fold("valid"))[:-1]),
         made_up=lambda: floats(np.eye(20, KEYS)),
+        probed=lambda: probed(fold("valid")),
+        network=network,
         anchors=lambda split: anchors(fold("train"), fold(split)),
         assets={"data": data()[1]} if assets is None else assets,
         sha256=lambda: data()[1]["sha256"],
@@ -140,6 +143,22 @@ def rolls(path: Path, name: str, sequences: Any) -> Rolls:
 
 def first(part: Rolls) -> UInt8[np.ndarray, "steps 88"]:
     return part.keys[: part.lengths[0]]
+
+
+def probed(part: Rolls, count: int = 16, longest: int = 100) -> Probed:
+    """The beginnings of some sequences, and what a listener hears at each step."""
+    T = min(longest, int(np.sort(part.lengths)[-count:][0]))
+    begins = (part.lengths.cumsum() - part.lengths)[part.lengths >= T][:count]
+    keys = part.keys[begins + np.arange(T)[:, None]] > 0
+    sounds = keys.any(-1)
+    labels = {
+        "keys that sound": keys.sum(-1).astype(float),
+        "highest key": np.where(sounds, KEYS - 1 - keys[..., ::-1].argmax(-1), 0).astype(float),
+        "lowest key": np.where(sounds, keys.argmax(-1), 0).astype(float),
+        "silence": ~sounds,
+        "the same as a step before": np.insert((keys[1:] == keys[:-1]).all(-1), 0, False, 0),
+    }
+    return Probed(floats(keys), {name: label for name, label in labels.items() if enough(label)})
 
 
 # -- the streams

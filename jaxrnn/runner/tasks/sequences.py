@@ -25,10 +25,11 @@ from jaxrnn.runner.draws import draw
 from jaxrnn.runner.judges import judge_of
 from jaxrnn.runner.labelled import WANTED, Labelled, read_labelled
 from jaxrnn.runner.networks import policy_of, recurrent
-from jaxrnn.runner.problem import Columns, Problem, made_up, on_demand, sha256
+from jaxrnn.runner.problem import Columns, Probed, Problem, made_up, on_demand, sha256
 from jaxrnn.runner.tables import listed, short
 from jaxrnn.types import spec
 
+PROBED = 16  # sequences that are looked into
 PIECE = 256  # sequences an evaluation reads at a time
 
 
@@ -124,6 +125,8 @@ def make(config: Sequences, assets: Mapping[str, Any] | None = None) -> Problem:
         example=lambda: padded(data()["valid"], parts().places["valid"][:1], longest(), known["per"]).xs[:, 0],
         made_up=lambda: made_up(20, len(known["features"])),
         anchors=lambda split: judge.anchors(truth(split)),
+        probed=lambda: probed(data()["valid"], parts().places["valid"]),
+        network=lambda config: network(config, len(known["features"]), judge.width, known["per"]),
         assets=known,
         sha256=lambda: sha256(*(a.tobytes() for part in data().values() for a in (part.xs, part.lengths, part.ys))),  # type: ignore
         finish=finish,
@@ -271,6 +274,13 @@ def labels(data: Data, which: np.ndarray, per: str) -> np.ndarray:
     if per == "sequence":
         return data.ys[which]
     return np.concatenate([data.ys[data.starts[n] : data.starts[n] + data.lengths[n]] for n in which])
+
+
+def probed(part: Data, places: Int[np.ndarray, "sequences"]) -> Probed:
+    """The longest sequences, as far as the shortest of them goes; in the state, what they were before is looked for."""
+    longest = places[np.argsort(-part.lengths[places], kind="stable")[:PROBED]]
+    steps = np.arange(part.lengths[longest].min())[:, None]
+    return Probed(part.xs[part.starts[longest] + steps], {})
 
 
 # -- the network

@@ -28,8 +28,9 @@ from jaxrnn.runner.assets import kept_numbers, kept_words
 from jaxrnn.runner.config import Series
 from jaxrnn.runner.devices import AXIS
 from jaxrnn.runner.draws import draw
+from jaxrnn.runner.inspection.reading import enough
 from jaxrnn.runner.networks import policy_of, recurrent
-from jaxrnn.runner.problem import Columns, Problem, made_up, on_demand, sha256
+from jaxrnn.runner.problem import Columns, Probed, Problem, made_up, on_demand, sha256
 from jaxrnn.runner.tables import Table, check_order, has, numbers, read_table, time_column
 from jaxrnn.types import spec
 
@@ -112,6 +113,9 @@ def make(config: Series, assets: Mapping[str, Any] | None = None) -> Problem:
         items=config.batch,
         example=lambda: windows(data().values, origins("valid")[:1], config).xs[:, 0],
         made_up=lambda: made_up(config.history, len(scale.names)),
+        steps=config.history,
+        probed=lambda: probed(data(), origins("valid"), config),
+        network=lambda config: network(config, len(scale.names)),
         anchors=lambda split: {name: scores(ys, split)["mse"] for name, ys in simple(split).items()},
         assets={"names": scale.names, "mean": scale.mean.tolist(), "std": scale.std.tolist()},
         sha256=lambda: sha256(data().values.tobytes()),
@@ -205,6 +209,22 @@ def origins_of(part: tuple[int, int], config: Series) -> Int[np.ndarray, "window
 def windows(values: Float[np.ndarray, "rows columns"], origins: Int[np.ndarray, "windows"], config: Series) -> Window:
     before, after = np.arange(1 - config.history, 1), np.arange(1, config.horizon + 1)
     return Window(values[origins + before[:, None]], values[origins[:, None] + after, 0])
+
+
+def probed(data: Data, origins: Int[np.ndarray, "windows"], config: Series, count: int = 16) -> Probed:
+    """Some windows, and what a forecaster might keep at each of their steps: the place in the season, and the like."""
+    some = np.unique(origins[np.linspace(0, len(origins) - 1, count).astype(int)])
+    xs, steps = windows(data.values, some, config).xs, np.arange(config.history)[:, None]
+    angle = 2 * np.pi * ((some + 1 - config.history + steps) % config.season) / config.season
+    target = xs[..., 0] - xs[-1, :, 0]  # as `around` has it
+    labels = {
+        "season, cosine": np.cos(angle),
+        "season, sine": np.sin(angle),
+        f"{data.scale.names[0]}, less the last": target,
+        f"{data.scale.names[0]}, mean so far": target.cumsum(0) / (steps + 1),
+        f"{data.scale.names[0]} rises": np.diff(target, axis=0, prepend=target[:1]) > 0,
+    }
+    return Probed(xs, {name: label for name, label in labels.items() if enough(label)})
 
 
 def seasonal(config: Series) -> Int[np.ndarray, "horizon"]:

@@ -32,13 +32,14 @@ from jaxrnn.runner.devices import AXIS
 from jaxrnn.runner.digits import NUMBERS, RATE, WHERE, Sound, Takes, read_digits
 from jaxrnn.runner.mel import frames_in, log_mel
 from jaxrnn.runner.networks import policy_of, recurrent
-from jaxrnn.runner.problem import Columns, Problem, made_up, on_demand, sha256
+from jaxrnn.runner.problem import Columns, Probed, Problem, made_up, on_demand, sha256
 from jaxrnn.runner.wav import read_wav, write_wav
 
 FRAME, HOP = 320, 240  # samples: 40 ms, every 30 ms
 FEWEST, MOST = 3, 7  # digits in a string
 PAUSE = 0.15  # seconds, the longest
 BLANK = 0  # digit d is the label d + 1
+PROBED = 16  # strings that are looked into
 PIECE = 50  # strings an evaluation reads at a time
 
 
@@ -119,6 +120,8 @@ def make(config: Speech, assets: Mapping[str, Any] | None = None) -> Problem:
         example=lambda: read("valid")[0][0],
         made_up=lambda: made_up(20, config.bands),
         read=own,
+        probed=lambda: probed(read("valid")[0][:PROBED]),
+        network=network,
         assets=known,
         sha256=lambda: sha256(*data()[1]),
         finish=finish,
@@ -193,6 +196,11 @@ def padded(
 ) -> tuple[Float[np.ndarray, "T batch bands"], Int[np.ndarray, "batch"]]:
     xs = np.stack([np.pad(each, ((0, T - len(each)), (0, 0))) for each in features], 1)
     return xs, np.array([len(each) for each in features], np.int32)
+
+
+def probed(some: Sequence[Float[np.ndarray, "frames bands"]]) -> Probed:
+    """Some strings, as far as the shortest goes; in the state, what they were some frames before is looked for."""
+    return Probed(np.stack([xs[: min(map(len, some))] for xs in some], 1), {})
 
 
 # -- the network

@@ -92,11 +92,12 @@ def make(config: Text, assets: Mapping[str, Any] | None = None) -> Problem:
         unit=f"bits a {config.level[:-1]}",
         item=config.level,
         items=config.batch * config.length,
-        example=lambda: read("valid")[:200],
+        example=lambda: prose(read("valid"), vocabulary),
         made_up=lambda: np.arange(200, dtype=np.int32) % len(vocabulary),
         symbols=vocabulary,
         read=own,
         probed=lambda: probed(read("valid"), vocabulary),
+        network=lambda config: network(config, len(vocabulary)),
         anchors=lambda split: anchors(data(), split, vocabulary),
         assets={"vocabulary": vocabulary},
         sha256=lambda: sha256(between.join(symbol for part in data() for symbol in part).encode()),
@@ -225,6 +226,14 @@ def window(config: Text, text: np.ndarray, seed: int, step: int) -> Window:
     offset = int(np.random.default_rng([seed, epoch]).integers(spare))
     places = offset + np.arange(config.batch) * stream + np.arange(config.length)[:, None] + k * config.length
     return Window(text[places], text[places + 1], np.bool_(k == 0))
+
+
+def prose(text: np.ndarray, vocabulary: Symbols, length: int = 200) -> np.ndarray:
+    """The part from a line's beginning on that has the most letters, or words: what a reader reads most easily."""
+    letters = np.cumsum([0, *(vocabulary[k].isalpha() for k in text)])
+    begins = [0, *(k + 1 for k in range(len(text) - length) if vocabulary[text[k]] == "\n")]
+    start = max(begins, key=lambda k: letters[min(k + length, len(text))] - letters[k])
+    return text[start : start + length]
 
 
 def probed(text: np.ndarray, vocabulary: Symbols) -> Probed:
