@@ -55,16 +55,17 @@ def flag(owner: str, **values: Any) -> None:
             raise ValueError(f"{owner}: {name} is {short(value)}, wanted True or False")
 
 
-def choice(owner: str, noun: str, value: Any, choices: Iterable[str | None]) -> None:
-    """`value` is one of the choices; a near miss is pointed out."""
+def choice(owner: str, noun: str, value: Any, choices: Iterable[str | None], common: Iterable[str] = ()) -> None:
+    """`value` is one of the choices; a near miss is pointed out, one of the common ones first."""
     choices = list(choices)
     if value is None or isinstance(value, str):
         if value in choices:
             return
-        near = difflib.get_close_matches(str(value), [c for c in choices if c], 1)
+        among = list(common), [c for c in choices if c]
+        near = list(dict.fromkeys(name for names in among for name in difflib.get_close_matches(str(value), names, 1)))
     else:
         near = []
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
     raise ValueError(f"{owner} has no {noun} {short(value)}; it has {', '.join(map(str, choices))}{hint}")
 
 

@@ -1,5 +1,6 @@
 """The command. What needs jax is imported when it is called for, so that --help is there at once."""
 
+import dataclasses
 import importlib
 import importlib.metadata
 import sys
@@ -18,24 +19,38 @@ from jaxrnn.bench.options import Bench
 from jaxrnn.runner.commands.options import Compare, Doctor, Eval, Export, Inspect, Predict, Sweep
 from jaxrnn.runner.config import Config, How, Sample, Trained
 from jaxrnn.runner.config.reading import as_toml, from_options
-from jaxrnn.runner.files import printable, read_small
+from jaxrnn.runner.files import printable, read_small, reason, told
 from jaxrnn.runner.stopping import Stopped, catching
 from jaxrnn.runner.tasks import TASKS, Task
 
 FAILED, USAGE, DIVERGED = 1, 2, 3  # and 128 + the signal's number when asked to stop
 
+# A task of one's own (jaxrnn.runner.own) is called as its file is.
+OWN = Path(sys.argv[0]).stem if Path(sys.argv[0]).stem in TASKS and sys.argv[0].endswith(".py") else None
+CALLED = f"python {OWN}.py" if OWN else "jaxrnn"
+
 app = App(
-    name="jaxrnn",
+    name=CALLED,
     help="Recurrent networks in JAX: train them, see how well they did, use them and take them away.",
     version=lambda: importlib.metadata.version("jaxrnn"),
     suppress_keyboard_interrupt=False,
 )
+
+
+def every_tasks() -> str:
+    """The options that all tasks have, for the help of `train` and `sweep`."""
+    names = " ".join(f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(Trained))
+    return f"Every task but article has: {names}"
+
+
 train_app = App(
     name="train",
+    help_epilogue=f"{every_tasks()}\n\nWhat each is, and the task's own: jaxrnn train TASK --help",
     help="Train a task, or a recipe: jaxrnn train RECIPE.toml [--option value ...]; go on with a run: --resume RUN.",
 )
 sweep_app = App(
     name="sweep",
+    help_epilogue=f"{every_tasks()}\n\nWhat each is, and the task's own: jaxrnn sweep TASK --help",
     help="Train a task, or a recipe, many times: --grid units=32,64, --draw rate=1e-4..1e-2:log; --resume FOLDER.",
 )
 app.command(train_app)
@@ -93,9 +108,10 @@ def command_on_runs(name: str, kind: type) -> Callable[..., None]:
 
 
 for task_name, task in TASKS.items():
-    train_app.command(train_command(task_name, task), name=task_name)
+    usages = {verb: f"Usage: {CALLED} {verb} [OPTIONS]" if task_name == OWN else None for verb in ("train", "sweep")}
+    train_app.command(train_command(task_name, task), name=task_name, usage=usages["train"])
     if issubclass(task.config, Trained):
-        sweep_app.command(sweep_command(task_name, task), name=task_name)
+        sweep_app.command(sweep_command(task_name, task), name=task_name, usage=usages["sweep"])
 for command_name, kind in ON_RUNS.items():
     app.command(command_on_runs(command_name, kind), name=command_name)
 
@@ -146,7 +162,7 @@ def recipe(verb: str, path: Path, tokens: Sequence[str]) -> list[str]:
     try:
         options: dict[str, Any] = tomllib.loads(read_small(path, 2**20))
     except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"recipe: {path} cannot be read as TOML: {error}") from None
+        raise ValueError(f"recipe: {path} cannot be read as TOML: {reason(error)}") from None
     return above(options, path, options.pop("task", None), tokens, verb)
 
 
@@ -155,6 +171,8 @@ def above(options: dict[str, Any], source: Path, task: Any, tokens: Sequence[str
     if not isinstance(task, str) or task not in TASKS:
         raise ValueError(f"recipe: {source} has task = {task!r}, wanted one of {', '.join(TASKS)}")
     given = {name: value for name, value in options.items() if value is not None}
+    if "coordinator" in given:
+        raise ValueError(f"recipe: {source} names a coordinator, wanted it on the command line alone: --coordinator")
     from_options(TASKS[task].config, given, str(source))  # cyclopts passes over an option named as a command is
     app.config = [Dict(given, source=str(source), use_commands_as_keys=False)]
     return [verb, task, *tokens]
@@ -187,7 +205,8 @@ def going_on(tokens: Sequence[str]) -> list[str]:
         if rest[0] != found["task"]:
             raise ValueError(f"resume: {run} is a run of {found['task']!r}, got {rest[0]!r}")
         rest = rest[1:]
-    return above(found["config"], run / "run.json", found["task"], rest)
+    options = found["config"] | {"coordinator": None}  # no file says whom to call
+    return above(options, run / "run.json", found["task"], rest)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -205,7 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Stopped as stopped:
         fail(stopped.words or "interrupted", stopped.exit_code)
     except (RuntimeError, OSError, MemoryError, OverflowError) as error:
-        fail(error or type(error).__name__, FAILED)
+        fail(told(error) or type(error).__name__, FAILED)
     finally:
         app.config = []
 
@@ -217,7 +236,32 @@ def run(tokens: list[str]) -> None:
         tokens = sweeping_on(tokens)
     elif len(tokens) > 1 and tokens[0] in ("train", "sweep") and tokens[1].lower().endswith(".toml"):
         tokens = recipe(tokens[0], Path(tokens[1]), tokens[2:])
+    elif len(tokens) > 1 and tokens[0] in ("train", "sweep"):
+        refuse_file(tokens[0], tokens[1])
     app(tokens, exit_on_error=False, result_action="return_value")
+
+
+# Which tasks read a file that ends so.
+READERS = {
+    ".csv": ("series", "sequences"),
+    ".npz": ("sequences",),
+    ".txt": ("text",),
+    ".mat": ("polymusic",),
+    ".wav": ("speech",),
+    ".tar": ("speech",),
+}
+
+
+def refuse_file(verb: str, word: str) -> None:
+    """Raises ValueError where a file of data stands in a task's place."""
+    if word in TASKS or word.startswith("-"):
+        return
+    path = Path(word)
+    suffix = path.with_suffix("").suffix if path.suffix in (".gz", ".bz2", ".xz") else path.suffix
+    if suffix in READERS or path.exists():
+        tasks = READERS.get(suffix, ("TASK",))
+        ways = " or ".join(f"jaxrnn {verb} {task} --data {word}" for task in tasks)
+        raise ValueError(f"{verb}: {word} is no task; a file of data goes to --data: {ways}")
 
 
 def fail(words: object, code: int) -> None:

@@ -23,7 +23,7 @@ from jaxrnn import (
     variational_dropout,
     zoneout,
 )
-from jaxrnn.methods import serving
+from jaxrnn.methods import auto, serving
 
 WRAPPED = {
     "learned_carry": lambda: learned_carry(CELLS["gru"](N_IN, N)),
@@ -92,6 +92,24 @@ def test_loops_hold_twice_the_steps_products_and_nothing_is_computed_again(name,
     in_loops, run = products(training.jaxpr)
     assert in_loops == 2 * in_step
     assert run <= 1.05 * 3 * products(forward.jaxpr)[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "widths"),
+    [
+        ("elman", [1]),  # h, which is its tanh
+        ("lstm", [1, 1, 1, 4]),  # h, c and its tanh, the gates' tanh
+        ("gru", [1, 1, 1, 2]),  # h, n's tanh and its part of h W_h, r and z together
+    ],
+)
+def test_the_loop_keeps_each_array_once_and_no_more_than_the_derivative_reads(name, widths):
+    layer = unroll(CELLS[name](N_IN, N), "fused")
+    params = layer.init(jax.random.key(0))
+    xs = jnp.zeros((STEPS, B, N_IN))
+    pulled = jax.make_jaxpr(lambda p, xs: jax.vjp(lambda p: layer.apply(p, layer.carry((B,)), xs)[1], p))(params, xs)
+    loop = next(eqn for eqn in every_eqn(pulled.jaxpr) if eqn.primitive.name == "scan")
+    kept = [v.aval.shape for v in loop.outvars[loop.params["num_carry"] :]]
+    assert sorted(kept) == [(STEPS, B, width * N) for width in widths]
 
 
 @pytest.mark.parametrize("name", WRAPPED)
@@ -240,3 +258,9 @@ def test_checkpoints_bound_memory(method):
     memory = compiled.memory_analysis()
     assert memory is not None
     assert memory.temp_size_in_bytes <= 64 * 2**20
+
+
+def test_auto_leaves_cells_that_attend_to_scan_wrapped_or_not():
+    attentive = attend(CELLS["gru"](N_IN + 5, N), "additive", 5)
+    assert auto(attentive) == auto(zoneout(attentive)) == "scan"
+    assert auto(zoneout(lstm(N_IN, N))) == "fused"

@@ -12,6 +12,7 @@ from tiny import N_IN, QUIET, TESTED, B, N, T, applied, cells, cells_and_methods
 
 from jaxrnn import CELLS, Policy, length_mask, unroll
 
+pytestmark = pytest.mark.thorough
 directions = pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 
 REAL = jnp.ones((T, B), bool)
@@ -38,7 +39,7 @@ def test_equals_the_oracle(name, method, reverse):
     close(applied(name, method, reverse)(*e.arguments), (type(e.carry)(*carry), ys))
 
 
-@cells_and_methods(CELLS)
+@cells_and_methods(CELLS, costly=True)
 @pytest.mark.parametrize("batch", [(), (2, 3)], ids=["no batch", "two batch axes"])
 def test_any_batch_rank_equals_the_oracle(name, method, batch):
     e = example(name, batch)
@@ -86,7 +87,7 @@ def test_a_reset_starts_afresh(name, method):
     close(ys[:2], one_by_one(name, method, e.carry, range(2))[1])
 
 
-@cells_and_methods(TESTED)
+@cells_and_methods(TESTED, costly=True)
 @directions
 def test_nan_in_padding_reaches_neither_loss_nor_gradients(name, method, reverse):
     e = example(name)
@@ -104,7 +105,7 @@ def test_length_0_gives_the_carry_back(name, method):
     assert not ys[:, 0].any()
 
 
-@cells_and_methods(TESTED)
+@cells_and_methods(TESTED, costly=True)
 def test_no_steps_at_all_give_the_carry_back_with_its_gradient(name, method):
     e = example(name)
     none = e.params, e.carry, e.xs[:0], e.mask[:0], e.reset[:0]
@@ -116,7 +117,7 @@ def test_no_steps_at_all_give_the_carry_back_with_its_gradient(name, method):
     assert all(leaf.any() for leaf in jax.tree.leaves(dcarry))
 
 
-@cells_and_methods(TESTED)
+@cells_and_methods(TESTED, costly=True)
 @pytest.mark.parametrize("policy", [Policy(), Policy(compute=jnp.bfloat16), Policy(param=jnp.bfloat16)], ids=str)
 def test_the_carry_keeps_its_shape_and_dtype(name, method, policy):
     with jax.enable_x64(False):
@@ -131,7 +132,7 @@ def test_the_carry_keeps_its_shape_and_dtype(name, method, policy):
     assert ys.dtype == (policy.compute or jnp.float32)
 
 
-@cells_and_methods(TESTED)
+@cells_and_methods(TESTED, costly=True)
 @pytest.mark.parametrize("outer", [lambda f: f, jax.jit], ids=["eager", "jit"])
 def test_the_second_call_does_not_trace_again(name, method, outer):
     e = example(name)

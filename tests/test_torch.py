@@ -113,7 +113,7 @@ def close(pairs):
         np.testing.assert_allclose(a, b, rtol=0, atol=TOLERANCE * np.abs(b).max(), err_msg=name)
 
 
-kinds = pytest.mark.parametrize("kind", PEERS)
+kinds = pytest.mark.parametrize("kind", [pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in PEERS])
 cases = pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case)))
 
 

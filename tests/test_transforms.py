@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from jax.sharding import PartitionSpec as P
-from tiny import DERIVED, N_IN, TESTED, B, N, cells_and_methods, close, example, loss, randomized
+from tiny import DERIVED, FEW, N_IN, TESTED, B, N, close, example, loss, marks, pairs_of, randomized
 from transformations import ALONG_BATCH, CHECKS, assert_reduces_outside_loops, sharded_loss_and_grads
 
 from jaxrnn import bidirectional, dense, gru, last, learned_carry, length_mask, lstm, stack, unroll
@@ -16,11 +16,20 @@ from jaxrnn import bidirectional, dense, gru, last, learned_carry, length_mask, 
 BOTH = bidirectional(unroll(lstm(N_IN, N)), unroll(gru(N_IN, N), reverse=True))
 LAYERS = {"stack": stack(BOTH, dense(2 * N, 2)), "last": last(stack(BOTH, dense(2 * N, 2)))}
 layers = pytest.mark.parametrize("name", LAYERS)
-QUICK = ("`jit`", "`grad`", "`jax.export`", "`shard_map`")
+THOROUGH = pytest.mark.thorough
+QUICK = ("`jit`", "`grad`", "`vmap` over batch")
+ENTRIES = [
+    pytest.param(
+        *(name, method, column),
+        marks=[*marks(name, method, column not in QUICK), *[THOROUGH] * (column not in QUICK and name not in FEW)],
+        id=f"{name}-{method}-{column}",
+    )
+    for name, method in pairs_of(TESTED)
+    for column in CHECKS
+]
 
 
-@cells_and_methods(TESTED)
-@pytest.mark.parametrize("column", [pytest.param(c, marks=[pytest.mark.thorough] * (c not in QUICK)) for c in CHECKS])
+@pytest.mark.parametrize(("name", "method", "column"), ENTRIES)
 def test_a_transformation_does_what_the_table_in_README_says(name, method, column):
     CHECKS[column](name, method)
 

@@ -41,10 +41,21 @@ def cells(names: Iterable[str]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in names])
 
 
-def cells_and_methods(names: Iterable[str]) -> pytest.MarkDecorator:
+# Where a law compiles a program for itself, `scan` is tried on these alone, and on all others with `pytest --heavy`:
+# JAX's own loop and derivatives say little of one cell that they do not say of another.
+FEW = {"elman", "lstm_full", "gru_article", "rglru", "learned_carry", "clip_gradient", "zoneout_noise"}
+
+
+def cells_and_methods(names: Iterable[str], *, costly: bool = False) -> pytest.MarkDecorator:
     """A test for each cell and each method that serves it."""
-    rows = [pytest.param(*pair, marks=pytest.mark.xdist_group(pair[0]), id="-".join(pair)) for pair in pairs_of(names)]
+    rows = [pytest.param(*pair, marks=marks(*pair, costly), id="-".join(pair)) for pair in pairs_of(names)]
     return pytest.mark.parametrize(("name", "method"), rows)
+
+
+def marks(name: str, method: str, costly: bool) -> list[pytest.MarkDecorator]:
+    """A cell's tests run in one worker; the costly ones by `scan` only some of them at each change."""
+    heavy = costly and method == "scan" and name not in FEW
+    return [pytest.mark.xdist_group(name), *[pytest.mark.heavy] * heavy]
 
 
 class Example(NamedTuple):

@@ -6,7 +6,7 @@ method(cell, params, carry, xs, keys, checkpoint) -> (carry, ys), with the cell'
 from jaxrnn.methods.associative import associative
 from jaxrnn.methods.fused import fused
 from jaxrnn.methods.scan import scan
-from jaxrnn.types import Cell, Linear
+from jaxrnn.types import Cell, Linear, Spec
 
 METHODS = {"scan": scan, "fused": fused, "associative": associative}
 
@@ -17,10 +17,15 @@ def serving(cell: Cell) -> list[str]:
 
 
 def auto(cell: Cell) -> str:
-    """The method that "auto" stands for: `fused`.
+    """The method that "auto" stands for: `fused`, and `scan` for cells that attend.
 
-    Of 15 training steps on a CPU (experiments/results/bench/cpu.jsonl) it is the faster in 14, by 6 to 54 %, and behind
-    `scan` in one, elman at B, T, n_in, n = 32, 100, 64, 128, by less than their spread. Of other devices nothing is
-    known yet.
+    Of 15 training steps on a CPU (experiments/results/bench/cpu.jsonl) `fused` is the faster in 14, by 6 to 54 %, and
+    behind `scan` in one, elman at B, T, n_in, n = 32, 100, 64, 128, by less than their spread. With attention it
+    takes 2.7 times as long as `scan` (experiments/results/bench/log.md): what a step asks of the whole source is no
+    product with a weight, and little is left to gather. Of other devices nothing is known yet.
     """
-    return "fused"
+    return "scan" if _attends(cell.spec) else "fused"
+
+
+def _attends(made_by: Spec | None) -> bool:
+    return made_by is not None and (made_by.name == "attend" or any(map(_attends, made_by.children)))

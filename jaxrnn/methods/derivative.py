@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import JaxprEqn, Var
 from jaxtyping import Array
 
 from jaxrnn.methods.equations import Equations, bind, evaluate, flat_jaxpr, live, read, recalled
@@ -19,6 +20,7 @@ from jaxrnn.methods.tangents import (
     Program,
     compose,
     factors,
+    only_columns,
     packed_factors,
     reduced,
     times,
@@ -47,10 +49,16 @@ class Derivative:
         flags, variables = iter(used), iter(self.local.jaxpr.invars)
         self.used = {kind: [next(flags) for _ in leaves] for kind, leaves in given.items()}
         self.vars = {kind: [next(variables) for _ in leaves] for kind, leaves in given.items()}
+        self.columns = {v: columns_read(v, self.eqns) for v in self.vars["v"]}
 
     def chosen(self, kind: str, leaves: Sequence[Any]) -> list[Any]:
         """Those of a kind that the derivative needs."""
         return [leaf for leaf, used in zip(leaves, self.used[kind], strict=True) if used]
+
+    def chosen_columns(self, vs: Sequence[Array]) -> list[Array]:
+        """Of the v_k that the derivative needs, the columns that it reads: of a GRU's, those of n."""
+        columns = (self.columns[v] for v in self.chosen("v", self.vars["v"]))
+        return [v[..., slice(*some)] if some else v for v, some in zip(self.chosen("v", vs), columns, strict=True)]
 
     def _local(self, *given: list[Array]) -> tuple[list[Array], list[Array]]:
         """(the constants of the linear equations, the a_k) of one moment; the equations are noted in passing."""
@@ -84,12 +92,20 @@ class Derivative:
             known |= dict(zip(self.vars["small"], small, strict=True))
             for kind, leaves in kept.items():
                 known |= dict(zip(self.chosen(kind, self.vars[kind]), leaves, strict=True))
-            env = evaluate(self.eqns, known, lambda eqn, values: None)
+            env = evaluate(self.eqns, known, self._of_columns)
             return [read(env, v) for v in jaxpr.outvars]
 
         made = jax.vmap(one, (None, 0), axis_size=self.K)(small, kept)
         n = len(self.linear.constvars)
         return compose(self.linear, made[:n], self.sources, len(self.equations.weight_vars)), made[n:]
+
+    def _of_columns(self, eqn: JaxprEqn, values: list[Any]) -> list[Any] | None:
+        """A slice of some v_k, of which the columns that are read have been kept."""
+        some = self.columns.get(eqn.invars[0]) if eqn.primitive.name == "slice" else None
+        if not some:
+            return None
+        start, stop = (eqn.params[name][-1] - some[0] for name in ("start_indices", "limit_indices"))
+        return [values[0][..., start:stop]]
 
     def forwards(self, residuals: Any, tangents: tuple[list[Array], ...]) -> list[Array]:
         """The tangents of [*carry, *ys] from those of (weights, small, carry, us)."""
@@ -149,7 +165,7 @@ class Derivative:
 
         start = list(dcarry), [zeros(program.avals[name]) for name in summed]
         (dcarry, sums), lists = jax.lax.scan(
-            body, start, (list(dys), arrays), reverse=True, length=self.K, unroll=steps_an_iteration(self.K)
+            body, start, (list(dys), arrays), reverse=True, length=self.K, unroll=steps_an_iteration(self.K, dcarry)
         )
 
         along = [name for name in outside if name[0] == "u"]
@@ -303,6 +319,14 @@ def _to_stack(program: Program, owed: Owed, outside: list[Name], stacked: dict[N
         if name[0] == "u" and name in owed.parts:
             stack(name)
     return lists
+
+
+def columns_read(v: Var, eqns: Sequence[JaxprEqn]) -> tuple[int, int] | None:
+    """From the first to behind the last column that slices read; None where anything else reads it."""
+    reads = [eqn for eqn in eqns if v in eqn.invars]
+    if not reads or not all(eqn.primitive.name == "slice" and only_columns(eqn, v) for eqn in reads):
+        return None
+    return min(e.params["start_indices"][-1] for e in reads), max(e.params["limit_indices"][-1] for e in reads)
 
 
 def is_float(a: Any) -> bool:

@@ -23,8 +23,10 @@ from jaxrnn.transposable import transposable
 from jaxrnn.types import Carry, Cell, Keys, Params
 
 # A sequence whose states take more than this many bytes is worked on in chunks of so many rows (steps times batch),
-# which then stay in the cache: at LSTM 32, 128, 256, 256 (B, T, n_in, n) 7 % less time, at 16, 200, 32, 64 10 % more.
-CACHED = 4 * 2**20
+# so that little memory is taken beside what the derivative keeps. Chunks cost a loop around the loop, half of all
+# compilation. They save 7 % of the time at LSTM 32, 128, 256, 256 (B, T, n_in, n; 8 MiB) on one processor and cost 4 %
+# on another (experiments/results/bench/log.md); at 16, 200, 32, 64 they cost 10 %.
+CACHED = 16 * 2**20
 ROWS = 768
 
 
@@ -90,14 +92,36 @@ def forward(
 ) -> tuple[list[Array], dict[str, list[Array]]]:
     """([*carry, *ys], what the derivative needs of every moment)."""
 
-    def body(carry: list[Array], u: list[Array]) -> tuple[list[Array], Any]:
-        outs, vs, squashed = equations.step(weights, small, carry, u)
-        kept = {"carry": carry, "v": vs, "squashed": squashed} if derivative else {}
-        emitted = {kind: derivative.chosen(kind, leaves) for kind, leaves in kept.items()} if derivative else {}
-        return outs[: len(carry)], (outs[len(carry) :], emitted)
+    once = Once()
 
-    last, (ys, emitted) = jax.lax.scan(body, list(carry), list(us), unroll=steps_an_iteration(us[0].shape[0]))
-    return [*last, *ys], emitted
+    def body(carry: list[Array], u: list[Array]) -> tuple[list[Array], list[Array]]:
+        outs, vs, squashed = equations.step(weights, small, carry, u)
+        after, ys = outs[: len(carry)], outs[len(carry) :]
+        kept = {}
+        if derivative:
+            kept = {"carry": derivative.chosen("carry", after), "squashed": derivative.chosen("squashed", squashed)}
+            kept["v"] = derivative.chosen_columns(vs)
+        return after, once.told_apart((ys, kept))
+
+    last, stacks = jax.lax.scan(body, list(carry), list(us), unroll=steps_an_iteration(us[0].shape[0], carry))
+    ys, kept = once.put_back(stacks)
+    if derivative:  # the states before each step are those after the one before
+        pairs = zip(derivative.chosen("carry", carry), kept["carry"], strict=True)
+        kept["carry"] = [jax.numpy.concatenate([first[None], after[:-1]]) for first, after in pairs]
+    return [*last, *ys], kept
+
+
+class Once:
+    """What a loop emits under several names is stacked once: an Elman network's tanh is its state and its output."""
+
+    def told_apart(self, emitted: PyTree[Array]) -> list[Array]:
+        leaves, self.tree = jax.tree.flatten(emitted)
+        distinct = {id(leaf): leaf for leaf in leaves}
+        self.places = [list(distinct).index(id(leaf)) for leaf in leaves]
+        return list(distinct.values())
+
+    def put_back(self, stacks: list[Array]) -> PyTree[Array]:
+        return self.tree.unflatten(stacks[place] for place in self.places)
 
 
 def _is_explicitly_sharded(*trees: PyTree[Array]) -> bool:

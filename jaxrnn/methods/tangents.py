@@ -152,7 +152,7 @@ def compose(jaxpr: Jaxpr, constants: Sequence[Array], sources: Sequence[Name], n
             starts = np.cumsum([0, *eqn.params["sizes"][:-1]])
             for v, start in zip(eqn.outvars, starts, strict=True):
                 forms[v] = columns(forms[linear[0]], int(start), type_of(v).shape[-1])
-        elif name == "slice" and _only_columns(eqn, linear[0]):
+        elif name == "slice" and only_columns(eqn, linear[0]):
             forms[out] = columns(forms[linear[0]], eqn.params["start_indices"][-1], type_of(out).shape[-1])
         elif name == "concatenate" and eqn.params["dimension"] == type_of(out).ndim - 1:
             forms[out] = [
@@ -277,7 +277,7 @@ def _alike(linear: list[Var], out: Var) -> bool:
     return all(_stretches(v, out) for v in linear)
 
 
-def _only_columns(eqn: JaxprEqn, v: Var) -> bool:
+def only_columns(eqn: JaxprEqn, v: Var) -> bool:
     *starts, _ = eqn.params["start_indices"]
     *limits, _ = eqn.params["limit_indices"]
     return eqn.params["strides"] is None and not any(starts) and tuple(limits) == type_of(v).shape[:-1]

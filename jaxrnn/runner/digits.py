@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from jaxtyping import Float
 
+from jaxrnn.runner.files import reason
 from jaxrnn.runner.wav import samples
 
 RATE = 8000  # Hz
@@ -68,4 +69,4 @@ def files(path: Path) -> Iterator[tuple[str, bytes]]:
     except (tarfile.TarError, EOFError, ValueError) as error:
         raise ValueError(f"data: {path} is no tar: {' '.join(str(error).split())}; {WHERE}") from None
     except Exception as error:  # lzma and zlib have their own for bytes that end too early
-        raise ValueError(f"data: {path} cannot be unpacked: {error}") from None
+        raise ValueError(f"data: {path} cannot be unpacked: {reason(error)}") from None

@@ -34,6 +34,13 @@ def printable(words: object) -> str:
     return shown + "..." * (len(line) > 2000)
 
 
+def told(error: Exception) -> str:
+    """An error as its reader wants it: the file and what went wrong with it, without a number."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
+
+
 def reason(error: Exception) -> str:
     """What went wrong, without the path that the caller says."""
     return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__

@@ -175,7 +175,7 @@ def read_csv(
     if len(every) < (3 if labels else 2):
         wanted = "the sequence, a feature and the label" if labels else "the sequence and a feature"
         raise ValueError(f"{argument}: {path} has the columns {listed(every)}, wanted at least three: {wanted}")
-    sequence = sequence or every[0]
+    named, sequence = sequence is not None, sequence or every[0]
     label = label or (every[-1] if labels else None)
     has(table, sequence, "sequence")
     if labels and label:
@@ -186,6 +186,11 @@ def read_csv(
     xs = np.stack([numbers(table, name) for name in features], axis=1)
     which = table.columns[sequence]
     begins = [row for row in range(len(which)) if row == 0 or which[row] != which[row - 1]]
+    if not named and len(begins) == len(which) > 1:
+        raise ValueError(
+            f"{argument}: {path} has another {sequence!r} in each row, wanted a column that says which sequence a row "
+            f"is of, named by --sequence where it is not the first; a time series is for train series --data {path}"
+        )
     seen: set[str] = set()
     for row in begins:
         if which[row] in seen:

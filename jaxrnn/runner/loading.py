@@ -90,15 +90,14 @@ def load_run(directory: Path, k: int = 0, weights: Literal["best", "last"] = "be
     return Run(group.name, group.config, group.problem, group.member(k), group.record)
 
 
-def remade(directory: Path, found: Mapping[str, Any], config: Trained) -> Problem:
-    """The problem of a run.json, with what it kept of its training data.
+def told_where(directory: Path, option: str) -> str:
+    """The way out where a run's data are gone."""
+    told = f"--{option.replace('_', '-')} PLACE"
+    return f"if it has moved, jaxrnn train --resume {directory} {told} tells the run where it is"
 
-    Raises ValueError where that is not usable, and where the data themselves are no longer where they were.
-    """
-    data = getattr(config, "data", None)
-    if isinstance(data, Path) and str(data) == found["config"].get("data") and not data.exists():
-        way_out = f"if it has moved, jaxrnn train --resume {directory} --data PLACE tells the run where it is"
-        raise ValueError(f"data: {data} is no longer there; {way_out}")
+
+def remade(directory: Path, found: Mapping[str, Any], config: Trained) -> Problem:
+    """The problem of a run.json, with what it kept of its training data. Raises ValueError where that is not usable."""
     try:
         return TASKS[found["task"]].make(config, found.get("assets"))
     except (AttributeError, IndexError, KeyError, TypeError) as error:

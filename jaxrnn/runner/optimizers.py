@@ -40,7 +40,7 @@ def find_rule(name: str) -> Callable[..., optax.GradientTransformation]:
     """The table's, or any function of optax itself that needs nothing but a learning rate."""
     optaxs = {n: f for n, f in vars(optax).items() if not n.startswith("_") and _takes_a_rate(f)}
     rules = optaxs | RULES
-    checks.choice("optimizer", "rule", name, rules)
+    checks.choice("optimizer", "rule", name, rules, RULES)
     return rules[name]
 
 

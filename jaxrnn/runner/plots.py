@@ -120,6 +120,18 @@ def piano_rolls(path: Path, rolls: Mapping[str, ArrayLike]) -> None:
     figure.savefig(path, dpi=120)
 
 
+def gallery(path: Path, pictures: np.ndarray, titles: Sequence[str]) -> None:
+    """Pictures [N, height, width] in rows of eight, each under its title."""
+    rows = -(-len(titles) // 8)
+    figure = matplotlib.figure.Figure(figsize=(12, 1.7 * rows), layout="constrained")
+    for axes in (places := figure.subplots(rows, 8, squeeze=False).ravel()):
+        axes.set_axis_off()
+    for axes, picture, title in zip(places, pictures, titles, strict=False):
+        axes.imshow(picture, cmap="gray_r")
+        axes.set_title(title, fontsize=9)
+    figure.savefig(path, dpi=120)
+
+
 def attention(path: Path, source: Sequence[str], target: Sequence[str], weights: np.ndarray) -> None:
     """weights [target, source]: where a decoder looked as it wrote each word."""
     size = 2 + 0.45 * max(len(source), len(target))

@@ -1,14 +1,17 @@
 """What a task is to the training loop, and to every command that comes after it: one function, config -> Problem."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
+import numpy as np
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from rich.console import Console
 
 from jaxrnn import Layer
+from jaxrnn.runner.config import Trained
 from jaxrnn.runner.devices import AXIS
 
 Columns = Mapping[str, Sequence[Any]]
@@ -42,6 +45,7 @@ class Problem(NamedTuple):
     item: str = "steps"  # what a batch has `items` of, for the throughput
     items: int = 0
     example: Callable[[], Any] | None = None  # -> xs of one sequence, of real data, for export and inspect
+    made_up: Callable[[], Any] | None = None  # -> the same of no data, for export where those are gone
     steps: int | None = None  # that a sequence must have; None: any
     symbols: str | list[str] | None = None  # what whole numbers in xs stand for
     read: Callable[[Path], Any] | None = None  # the user's file -> xs of one sequence, for inspect
@@ -50,11 +54,45 @@ class Problem(NamedTuple):
     rest: Callable[[], Any] | None = None  # -> x of a moment at which nothing happens: where does the net rest?
     anchors: Callable[[str], dict[str, float]] = lambda split: {}  # what the first number is read against, by split
     assets: Mapping[str, Any] = {}  # JSON values found in the training data that a later command needs
-    sha256: str | None = None  # of the data
+    sha256: Callable[[], str] | None = None  # of the data
     finish: Callable[[PyTree, Path, Console], None] | None = None  # (params, directory, console): pictures, samples
     predict: Callable[[PyTree, Path], Columns] | None = None  # (params, the user's file) -> columns of a table
-    evaluate_file: Callable[[PyTree, Path], tuple[dict[str, float], dict[str, float]]] | None = None
-    # (params, the user's file) -> what evaluate and anchors give, of all of it; None: of its splits
+    evaluate_file: Callable[[PyTree, Path], tuple[dict[str, float], Callable[[], dict[str, float]]]] | None = None
+    # (params, the user's file) -> what evaluate gives, of all of it, and its anchors when asked; None: of its splits
+
+
+T = TypeVar("T")
+
+
+class DataGone(ValueError):
+    """What a run was trained on is not where it was."""
+
+    def __init__(self, option: str, path: Path) -> None:
+        super().__init__(f"{option}: {path} is not there")
+        self.option = option
+
+
+def on_demand(load: Callable[[], T], config: Trained, assets: Mapping[str, Any] | None) -> Callable[[], T]:
+    """`load()`, once: now for a new run, so that bad input is found first; for an earlier one when it is asked for.
+
+    An earlier run can so be used without its data, by what `assets` has of them. Then it raises DataGone.
+    """
+
+    @functools.cache
+    def data() -> T:
+        for name in ("data", "test_data") if assets is not None else ():
+            if isinstance(path := getattr(config, name, None), Path) and not path.exists():
+                raise DataGone(name, path)
+        return load()
+
+    if assets is None:
+        data()
+    return data
+
+
+def made_up(*shape: int) -> Float[np.ndarray, "..."]:
+    """xs like standardised ones, of no data."""
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
 
 
 def sha256(*parts: bytes) -> str:

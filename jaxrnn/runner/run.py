@@ -18,12 +18,13 @@ from jaxrnn.runner.config import Config, Trained
 from jaxrnn.runner.config.reading import from_options, read_run, refuse_changes
 from jaxrnn.runner.console import make_console
 from jaxrnn.runner.devices import make_mesh
+from jaxrnn.runner.files import told as told_of
 from jaxrnn.runner.intact import refuse_links
-from jaxrnn.runner.loading import remade
+from jaxrnn.runner.loading import remade, told_where
 from jaxrnn.runner.memory import keep_freed_memory
 from jaxrnn.runner.metrics import keep_until
 from jaxrnn.runner.optimizers import make_optimizer
-from jaxrnn.runner.problem import Problem
+from jaxrnn.runner.problem import DataGone, Problem
 from jaxrnn.runner.processes import joined, run_directory
 from jaxrnn.runner.report import measured, show_scores, throughput, write_report
 from jaxrnn.runner.seeds import described, first_member, seeds_of
@@ -89,7 +90,7 @@ def about(problem: Problem) -> dict[str, Any]:
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
         "judged": {"split": problem.splits[0], "loss": problem.name, "better": problem.better, "unit": problem.unit},
         "assets": dict(problem.assets),
-        "data_sha256": problem.sha256,
+        "data_sha256": problem.sha256 and problem.sha256(),
     }
 
 
@@ -103,13 +104,17 @@ def make_problem(name: str, config: Trained, resume: Path | None = None) -> Prob
         raise ValueError(f"resume: {resume} is a run of {found['task']!r}, got {name!r}")
     before = from_options(type(config), found["config"], f"{resume / 'run.json'}")
     stays = {"out": before.out} if config.out in (None, resume) else {}  # also where the directory was moved
-    if found.get("data_sha256") and hasattr(config, "data"):
-        stays["data"] = before.data  # wherever they are now: what they are is compared below
+    if found.get("data_sha256"):  # wherever the data are now: what they are is compared below
+        stays |= {name: getattr(before, name) for name in ("data", "test_data") if hasattr(config, name)}
     refuse_changes(before, dataclasses.replace(config, **stays))
     if (step := max(steps_of(resume / "checkpoints"), default=0)) > config.steps:
         raise ValueError(f"steps: got {config.steps}, {resume} has taken {step} already")
     problem = remade(resume, found, config)
-    if found.get("data_sha256") != problem.sha256:
+    try:
+        now = problem.sha256 and problem.sha256()
+    except DataGone as gone:
+        raise ValueError(f"{gone}; {told_where(resume, gone.option)}") from None
+    if found.get("data_sha256") != now:
         raise ValueError(f"data: it has changed since {resume} began; a run goes on with what it began with")
     return problem
 
@@ -161,7 +166,7 @@ def blamed_on(name: str, directory: Path) -> Iterator[None]:
         with on_abandoning(lambda number: print(f"jaxrnn: {left(name, directory)}", file=sys.stderr)):
             yield
     except (ValueError, OSError) as error:
-        raise RuntimeError(f"{name}: {error}; see {directory / 'run.json'}") from error
+        raise RuntimeError(f"{name}: {told_of(error)}; see {directory / 'run.json'}") from error
     except Stopped as stopped:
         raise Stopped(stopped.number, left(name, directory), stopped.agreed) from stopped
 

@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
+from jaxrnn.runner.files import told
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 GRACE = 2.0  # seconds for the main thread to hear of a signal
 ONE = 0.3  # seconds within which several signals count as one: a terminal and a wrapper may both send theirs
@@ -103,7 +105,7 @@ def abandon(number: int, code: int) -> None:
         try:
             do(number)
         except Exception as error:
-            print(f"jaxrnn: {error}", file=sys.stderr)
+            print(f"jaxrnn: {told(error)}", file=sys.stderr)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -130,7 +130,8 @@ class Training:
             line, name, speed = self.line, self.problem.name, f"{self.problem.item}_per_second"
             self.write()
             self.out.log(self.step, line)
-            words = f"{name} {number(line[name])}  {self.scored}  {line[speed]:,.0f} {self.problem.item}/s"
+            pace = "" if self.step == self.first + 1 else f"{line[speed]:,.0f} {self.problem.item}/s"  # it compiled
+            words = "  ".join([f"{name} {number(line[name])}", self.scored, pace]).rstrip()
             self.out.show(self.step, words)
 
     def write(self) -> None:

@@ -9,6 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from jaxrnn.runner.files import reason
+
+TEXT = "UTF-8 text"
 UNPACK: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 
@@ -29,7 +32,7 @@ def read_bytes(path: Path, wanted: str, argument: str = "data") -> bytes:
             with UNPACK[path.suffix](io.BytesIO(raw)) as file:
                 packed, raw = raw, file.read(most_unpacked(raw) + 1)
         except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
-            raise ValueError(f"{argument}: {path} cannot be unpacked: {error}") from None
+            raise ValueError(f"{argument}: {path} cannot be unpacked: {reason(error)}") from None
         if len(raw) > most_unpacked(packed):
             raise ValueError(
                 f"{argument}: {path} unpacks to more than {most_unpacked(packed):,} bytes from {len(packed):,}; "
@@ -45,7 +48,7 @@ def most_unpacked(packed: bytes) -> int:
     return 2**27 + 100 * len(packed)
 
 
-def read_text(path: Path, wanted: str = "UTF-8 text", argument: str = "data") -> str:
+def read_text(path: Path, wanted: str = TEXT, argument: str = "data") -> str:
     """The text of a UTF-8 file, its lines ended by a line feed alone.
 
     Raises ValueError naming the file and the first byte that is not UTF-8.
@@ -54,5 +57,6 @@ def read_text(path: Path, wanted: str = "UTF-8 text", argument: str = "data") ->
     try:
         return raw.decode().removeprefix("\ufeff").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
+        instead = "" if wanted == TEXT else f"; wanted {wanted}"
         bad = f"byte {error.start} is 0x{error.object[error.start]:02x}"
-        raise ValueError(f"{argument}: {path} is not UTF-8 text: {bad} ({error.reason})") from None
+        raise ValueError(f"{argument}: {path} is not UTF-8 text: {bad} ({error.reason}){instead}") from None

@@ -11,6 +11,7 @@ import pytest
 from test_runner import COMMAND, TINY, failure
 
 from jaxrnn.cli import main
+from jaxrnn.runner.config import Trained
 from jaxrnn.runner.tasks import TASKS
 
 pytestmark = pytest.mark.xdist_group("commands")
@@ -62,9 +63,9 @@ def test_a_run_whose_data_have_moved_is_told_where_they_are(folder, runs, tmp_pa
     record = json.loads((run / "run.json").read_text())
     record["config"]["data"] = str(tmp_path / "before.txt")
     (run / "run.json").write_text(json.dumps(record))
+    gone = f"jaxrnn: data: {tmp_path / 'before.txt'} is not there"
     way_out = f"if it has moved, jaxrnn train --resume {run} --data PLACE tells the run where it is"
-    said = f"jaxrnn: data: {tmp_path / 'before.txt'} is no longer there; {way_out}"
-    assert failure(capsys, "eval", run) == (2, said)
+    assert failure(capsys, "train", "--resume", run) == (2, f"{gone}; {way_out}")
 
     (tmp_path / "other.txt").write_text("It was the worst of times, it was the best of times.\n" * 20)
     code, said = failure(capsys, "train", "--resume", run, "--data", tmp_path / "other.txt")
@@ -75,6 +76,37 @@ def test_a_run_whose_data_have_moved_is_told_where_they_are(folder, runs, tmp_pa
     main(["train", "--resume", str(run), "--data", str(book)])
     main(["eval", str(run)])
     assert json.loads((run / "run.json").read_text())["params_sha256"] == record["params_sha256"]
+
+
+def test_a_run_without_its_data_is_used_all_the_same(folder, runs, tmp_path, capsys):
+    run, book, gone = tmp_path / "run", tmp_path / "book.txt", tmp_path / "before.txt"
+    shutil.copytree(runs[0], run)
+    shutil.copy(folder / "book.txt", book)
+    record = json.loads((run / "run.json").read_text())
+    record["config"]["data"] = str(gone)
+    (run / "run.json").write_text(json.dumps(record))
+
+    way_out = f"jaxrnn eval {run} --split valid --data PLACE scores it where it is now, --data FILE alone a file of"
+    code, said = failure(capsys, "eval", run, "--split", "valid")
+    assert code == 2
+    assert said.startswith(f"jaxrnn: data: {gone} is not there; {way_out} your own")
+    main(["eval", str(run), "--split", "test", "--data", str(book), "--json"])
+    scored = json.loads(capsys.readouterr().out)
+    assert scored["scores"]["bits"] == pytest.approx(record["metrics"]["test_bits"], rel=1e-5)
+    assert scored["anchors"]
+    book.write_text("It was the worst of times.")
+    code, said = failure(capsys, "eval", run, "--split", "test", "--data", book)
+    assert (code, f"data: {book} is not what {run} was trained on" in said) == (2, True)
+
+    main(["eval", str(run), "--data", str(book)])
+    assert f"that is counted in the training data. data: {gone} is not there" in capsys.readouterr().out
+    main(["predict", str(run), str(book)])
+    assert len(capsys.readouterr().out.splitlines()) == 1 + len(book.read_text())
+    main(["sample", str(run), "--prompt", "It", "--length", "3"])
+    assert len(capsys.readouterr().out.removesuffix("\n")) == 5
+    main(["export", str(run), "-o", str(tmp_path / "exported")])
+    assert "of made-up data" in capsys.readouterr().out
+    assert "of made-up data" in (tmp_path / "exported" / "README.md").read_text()
 
 
 def test_eval_gives_the_scores_of_the_run(runs, capsys):
@@ -135,12 +167,30 @@ def test_every_option_of_a_task_is_in_its_help(name, capsys):
     assert "<" not in (TASKS[name].config.__doc__ or ""), "help leaves out what looks like a tag"
 
 
+@pytest.mark.parametrize("verb", ["train", "sweep"])
+def test_the_options_of_all_tasks_are_named_without_one(verb, capsys):
+    main([verb, "--help"])
+    said = capsys.readouterr().out
+    assert all(f"--{field.name.replace('_', '-')}" in said for field in dataclasses.fields(Trained))
+    assert f"jaxrnn {verb} TASK --help" in said
+
+
+@pytest.mark.parametrize("verb", ["train", "sweep"])
+def test_no_recipe_names_a_coordinator(verb, tmp_path, capsys):
+    path = tmp_path / "r.toml"
+    path.write_text('task = "text"\ncoordinator = "elsewhere:1"\n')
+    said = f"jaxrnn: recipe: {path} names a coordinator, wanted it on the command line alone: --coordinator"
+    assert failure(capsys, verb, path) == (2, said)
+
+
 WRONG = {
     "trian text": (2, "train"),
     "train txet": (2, "text"),
     "train text --unist 3": (2, "--units"),
     "train text --schedule cosin": (2, "cosine"),
-    "train text --optimizer adma": (2, "adam"),
+    "train text --optimizer adma": (2, "did you mean 'adam'"),
+    "train ett.csv": (2, "jaxrnn train series --data ett.csv"),
+    "sweep my.txt.gz": (2, "jaxrnn sweep text --data my.txt.gz"),
     "train text --rate -1": (2, "0"),
     "sweep text --grid unist=3": (2, "units"),
 }

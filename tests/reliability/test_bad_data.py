@@ -154,6 +154,10 @@ WALK = {
     "two columns": ("who,step\na,1\n", " has the columns who, step, wanted at least three: the sequence, a feature"),
     "a sequence in two": (WALKS + "a,5,go\n", ", line 6, column 'who': sequence 'a' goes on after another, wanted its"),
     "no label": (WALKS + "c,5,\n", ", line 6, column 'step' is empty, wanted a label"),
+    "a series": (
+        "date,x,y\n1,2,0.5\n2,3,0.1\n3,4,0.2\n",
+        " has another 'date' in each row, wanted a column that says which sequence a row is of, named by --sequence",
+    ),
     "a word as a feature": (WALKS + "c,five,go\n", ", line 6, column 'x' is 'five', wanted a finite number"),
 }
 
@@ -166,6 +170,9 @@ CASES |= {
     "not xz": ("f.csv.xz", SERIES, lines(), " cannot be unpacked: Input format not supported by decoder"),
     "not bzip2": ("f.csv.bz2", SERIES, lines(), " cannot be unpacked: Invalid data stream"),
     "text: gzip cut short": ("f.txt.gz", ["text"], gzip.compress(b"abc" * 999)[:-9], " cannot be unpacked: Compressed"),
+    "speech: not a tar": ("f.tar", ["speech"], b"riff" * 200, " is no tar: file could not be opened successfully"),
+    "speech: no recordings": ("f.tar", ["speech"], bytes(10240), " has no file named such as 7_george_12.wav"),
+    "translate: a file": ("f.de", ["translate"], b"ein Haus\n", " is no folder, wanted one with train.de and others"),
     "text: one character": ("f.txt", ["text"], b"a", " has 1 characters, valid is 0.05 and test 0.05, wanted"),
 }
 
@@ -190,6 +197,29 @@ def test_a_bad_file_is_told_in_one_line_and_leaves_no_run(name, tmp_path, capsys
     path.write_bytes(raw)
     said = said_of(capsys, path, options)
     assert said.startswith(wanted)
+
+
+# what the two files of a part hold -> what is said after the folder's name
+PAIRS = {
+    "an empty line": (b"ein Haus\n\n", b"a house\na cat\n", "/train.de, line 2 is empty, wanted a sentence"),
+    "not UTF-8": (b"ein Haus\xff\n", b"a house\n", "/train.de is not UTF-8 text: byte 8 is 0xff (invalid start byte)"),
+    "one of two": (b"ein Haus\n", None, " has no train.lc.norm.tok.en or "),
+    "not as many": (b"ein Haus\n", b"a house\na cat\n", "lines are not pairs: "),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_bad_pairs_are_told_in_one_line(name, tmp_path, capsys):
+    *pair, wanted = PAIRS[name]
+    for language, raw in zip(("de", "en"), pair, strict=True):
+        if raw is not None:
+            (tmp_path / f"train.{language}").write_bytes(raw)
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "translate", "--data", str(tmp_path), "--out", str(tmp_path / "run")])
+    assert stop.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.removeprefix("jaxrnn: data: ").removeprefix(str(tmp_path)).startswith(wanted)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("options", [SERIES, ["sequences"], ["text"]], ids=lambda options: options[0])

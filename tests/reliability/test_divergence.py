@@ -20,7 +20,7 @@ CULPRITS = {
 }
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")], ids=str)
+@pytest.mark.parametrize("value", [float("nan"), pytest.param(float("inf"), marks=pytest.mark.heavy)], ids=str)
 @pytest.mark.parametrize("what", CULPRITS)
 def test_the_step_is_not_taken_and_its_culprit_is_named(what, value, start, whole, tmp_path):
     """And the run goes on from the step before once its data, or its code, is mended."""

@@ -112,6 +112,7 @@ def until_it_is_over(saves, at_least):
     raise AssertionError("it never ended")
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("error", [0, errno.EIO], ids=["death", "error"])
 def test_at_every_rename_and_mkdir_of_python(error, server):
     until_it_is_over(lambda n: server.saves(["operation", n, error]), at_least=5)

@@ -41,7 +41,7 @@ def test_a_process_killed_while_it_imports_and_compiles(whole, tmp_path):
     run, draws = tmp_path / "run", random.Random(0)
     main = [sys.executable, "-c", "import reliability.child as child; child.jaxrnn.cli.main()"]
     how = {"env": os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}, "stdout": subprocess.DEVNULL}
-    for _ in range(5):
+    for _ in range(3):
         with subprocess.Popen([*main, *map(str, again(run))], stderr=subprocess.DEVNULL, **how) as process:
             time.sleep(draws.uniform(0, 4))
             process.kill()

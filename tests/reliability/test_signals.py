@@ -46,8 +46,15 @@ def signalled(child, marker, number, *, again=False):
     return child.wait(), time.monotonic() - began
 
 
-@pytest.mark.parametrize("number", EXIT, ids=lambda number: number.name)
-@pytest.mark.parametrize("point", POINTS)
+# At each change every point meets one of the two, in turn; the other with `pytest --heavy`.
+CASES = [
+    pytest.param(point, number, marks=[pytest.mark.heavy] * ((k + number) % 2), id=f"{point}-{number.name}")
+    for k, point in enumerate(POINTS)
+    for number in EXIT
+]
+
+
+@pytest.mark.parametrize(("point", "number"), CASES)
 def test_a_signal_saves_the_last_step_and_ends(point, number, start, whole, tmp_path):
     where, how, call, step = POINTS[point]
     run, marker = tmp_path / "run", tmp_path / "marker"
@@ -67,7 +74,7 @@ def test_a_signal_saves_the_last_step_and_ends(point, number, start, whole, tmp_
     else:
         assert said == f"jaxrnn: counting: stopped before its first step was saved in {run}\n"
     assert max((int(p.name) for p in (run / "checkpoints").glob("[0-9]*")), default=0) == step
-    if point in ("evaluation", "evaluation, in C", "report") and number == signal.SIGTERM:
+    if point in ("evaluation", "evaluation, in C", "report"):
         again = start("train", "--resume", run)
         assert again.wait() == 0, again.said()
         assert left(run) == left(whole)

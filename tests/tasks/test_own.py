@@ -57,6 +57,8 @@ def test_its_options_are_those_of_its_dataclass(adding):
     assert code == 0
     assert printed.startswith('task = "adding"\n')
     assert "units = 3\nlength = 4\n" in printed
+    code, printed, _ = run("train", "--help")
+    assert (code, printed.splitlines()[0]) == (0, "Usage: python adding.py train [OPTIONS]")
     code, _, said = run("train", "--unit", "3")
     assert code == 2
     assert "--units" in said

@@ -103,7 +103,7 @@ def test_padding_changes_no_score(per, bidirectional):
 def test_standardisation_is_that_of_the_train_part_alone(tmp_path):
     xs, lengths, ys = made()
     config = Sequences(data=saved(tmp_path / "a.npz", xs=xs, lengths=lengths, ys=ys), valid=0.2, test=0.2, batch=2)
-    places = sequences.load(config, None)[1]
+    places = sequences.load(config, None).places
     assert sorted(np.concatenate(list(places.values()))) == list(range(N))
     other = xs.copy()
     other[places["valid"]] += 50
@@ -172,7 +172,7 @@ def test_predict_reads_a_file_with_labels_or_without(run, tmp_path):
     assert set(known["label"]) <= {"left", "right"}
     found, anchors = problem.evaluate_file(params, tmp_path / "with.npz")
     assert found["accuracy"] == pytest.approx(np.mean(np.array(known["label"]) == ys))
-    assert len(anchors) == 1
+    assert len(anchors()) == 1
 
 
 def test_whole_numbers_are_classes_and_others_are_numbers(tmp_path):

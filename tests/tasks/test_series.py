@@ -45,7 +45,7 @@ def numbers(tmp_path):
 def test_a_window_is_the_rows_before_and_the_targets_after(numbers):
     config = tiny(numbers, inputs=("all",), valid=10, test=10)
     data = series.load(config, None)
-    assert data.names == ["b", "a"]  # the target, which is the last column, comes first
+    assert data.scale.names == ["b", "a"]  # the target, which is the last column, comes first
     assert data.parts == {"train": (0, 40), "valid": (40, 50), "test": (50, 60)}
     a, b = np.arange(60.0) ** 2, np.random.default_rng(0).normal(size=60)
     standard = [(column - column[:40].mean()) / column[:40].std() for column in (b, a)]
@@ -98,7 +98,9 @@ def test_standardisation_and_training_see_the_train_part_alone(numbers, tmp_path
     assert one.assets == two.assets
     for step in range(20):
         jax.tree.map(np.testing.assert_array_equal, one.batch(0, step), two.batch(0, step))
-    assert one.sha256 != two.sha256
+    assert one.sha256
+    assert two.sha256
+    assert one.sha256() != two.sha256()
 
 
 def test_an_epoch_has_every_window_once(numbers):
@@ -125,7 +127,9 @@ def test_a_straight_line_is_learnt_beyond_what_was_seen(line):
     folder, _, _ = line
     run = json.loads((folder / "run" / "run.json").read_text())
     # rows ahead 1, 2, 3 at 2 a row, in own units: (4 + 16 + 36) / 3
-    assert run["anchors"]["test"]["last value"] * series.load(line[1], None).std[0] ** 2 == pytest.approx(56 / 3, 1e-4)
+    assert run["anchors"]["test"]["last value"] * series.load(line[1], None).scale.std[0] ** 2 == pytest.approx(
+        56 / 3, 1e-4
+    )
     assert run["metrics"]["test_mse_in_own_units"] < 0.5
     assert run["metrics"]["test_mae_in_own_units"] < 0.5
 
@@ -154,7 +158,7 @@ def test_a_file_of_ones_own_is_judged_whole_by_the_runs_standardisation(line, tm
     _, _, problem = line
     path = write(tmp_path / "mine.csv", {"y": 500 + 2 * np.arange(20)})
     scores, anchors = problem.evaluate_file(problem.layer.init(jax.random.key(0)), path)
-    assert anchors["last value"] * problem.assets["std"][0] ** 2 == pytest.approx(56 / 3, 1e-3)
+    assert anchors()["last value"] * problem.assets["std"][0] ** 2 == pytest.approx(56 / 3, 1e-3)
     assert scores.keys() == {"mse", "mae", "mse_in_own_units", "mae_in_own_units"}
 
 

@@ -1,6 +1,8 @@
 """The numbers of a split, or of the user's own file, beside what they are read against."""
 
 import dataclasses
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,8 +11,8 @@ from jaxrnn import checks
 from jaxrnn.runner import showing
 from jaxrnn.runner.commands.options import Eval
 from jaxrnn.runner.console import make_console
-from jaxrnn.runner.loading import Group, load_group
-from jaxrnn.runner.problem import Problem
+from jaxrnn.runner.loading import Group, load_group, told_where
+from jaxrnn.runner.problem import DataGone, Problem
 from jaxrnn.runner.seeds import described
 
 
@@ -20,8 +22,9 @@ def run(options: Eval) -> None:
     result = evaluate(options)
     if options.json:
         return console.out(showing.as_json(result), highlight=False)
-    unit = f" in {result['unit']}" if result["unit"] else ""
-    console.out(f"{result['run']}, {result['weights']} weights of step {result['step']}: {result['of']}{unit}")
+    unit = f" [{result['unit']}]" if result["unit"] else ""
+    said = f"{result['run']}, {result['weights']} weights of step {result['step']}: {result['of']}{unit}"
+    console.out(said, highlight=False)
     console.out()
     scores, spread = result["scores"], "_std"
     rows: list[dict[str, Any]] = [
@@ -30,30 +33,35 @@ def run(options: Eval) -> None:
         if not key.endswith((spread, "_by_seed"))
     ]
     showing.show(console, rows + [{"": words, "value": value} for words, value in result["anchors"].items()])
+    if "no_anchors" in result:
+        words = f"Nothing to read it against: that is counted in the training data. {result['no_anchors']}"
+        console.out(words, highlight=False)
 
 
 def evaluate(options: Eval) -> dict[str, Any]:
     """What --json prints."""
-    changes: dict[str, Any] = {}
     group = load_group(options.run, options.weights)
-    if options.data and group.problem.evaluate_file is None:
-        if "data" not in {field.name for field in dataclasses.fields(group.config)}:
-            raise ValueError(f"data: {group.name} makes its own data, wanted no file")
-        changes = {"data": str(options.data)}
-        group = load_group(options.run, options.weights, **changes)
+    whole = options.data is not None and options.split is None and group.problem.evaluate_file is not None
+    if options.data and not whole:
+        group = elsewhere(group, options)
     problem = group.problem
     split = options.split or problem.splits[-1]
-    whole = bool(options.data) and not changes  # the task reads the whole file
-    if whole and options.split:
-        raise ValueError(f"split: got {options.split!r} beside data, which is scored whole")
     checks.choice(group.name, "split", split, problem.splits)
     members = range(group.size) if options.member is None else [options.member]
-    judged = [judge(problem, group.member(k), options, split, whole) for k in members]
+    try:
+        judged = [judge(problem, group.member(k), split, options.data if whole else None) for k in members]
+    except DataGone as gone:
+        way_out = "" if options.data else f"; {way_out_of(gone, options, problem, split)}"
+        raise ValueError(f"{gone}{way_out}") from None
     numbers = {
         name: value
         for key in judged[0][0]
-        for name, value in described(key, scores_of(group, [scores[key] for scores, _ in judged])).items()
+        for name, value in described(key, scores_of([scores[key] for scores, _ in judged])).items()
     }
+    try:
+        levels = {"anchors": dict(judged[0][1]())}
+    except DataGone as gone:  # the user's file has its scores all the same
+        levels = {"anchors": {}, "no_anchors": str(gone)}
     return {
         "run": str(options.run),
         "task": group.name,
@@ -63,16 +71,35 @@ def evaluate(options: Eval) -> dict[str, Any]:
         "seeds": [group.seed_of(k) for k in members],
         "unit": problem.unit,
         "scores": numbers,
-        "anchors": judged[0][1],
+        **levels,
     }
 
 
-def judge(problem: Problem, params: Any, options: Eval, split: str, whole: bool) -> tuple[dict, dict]:
-    """(numbers, anchors) of one member's weights."""
-    if whole and problem.evaluate_file and options.data:
-        return problem.evaluate_file(params, options.data)
-    return dict(problem.evaluate(params, split)), dict(problem.anchors(split))
+def elsewhere(group: Group, options: Eval) -> Group:
+    """The run with its data in another place; one that scores a file whole takes no other data for its parts."""
+    if "data" not in {field.name for field in dataclasses.fields(group.config)}:
+        raise ValueError(f"data: {group.name} makes its own data, wanted no file")
+    moved = load_group(options.run, options.weights, data=str(options.data))
+    digest = moved.problem.sha256
+    if moved.problem.evaluate_file and digest and digest() != moved.record.get("data_sha256"):
+        whole = f"without --split {options.split} all of it is scored"
+        raise ValueError(f"data: {options.data} is not what {options.run} was trained on; {whole}")
+    return moved
 
 
-def scores_of(group: Group, values: list[float]) -> Any:
+def way_out_of(gone: DataGone, options: Eval, problem: Problem, split: str) -> str:
+    if gone.option != "data":
+        return told_where(options.run, gone.option)
+    own = ", --data FILE alone a file of your own" if problem.evaluate_file else ""
+    return f"jaxrnn eval {options.run} --split {split} --data PLACE scores it where it is now{own}"
+
+
+def judge(problem: Problem, params: Any, split: str, file: Path | None) -> tuple[dict, Callable[[], dict]]:
+    """(numbers, anchors when asked) of one member's weights, on a file or a part of the run's data."""
+    if file is not None and problem.evaluate_file:
+        return problem.evaluate_file(params, file)
+    return dict(problem.evaluate(params, split)), lambda: problem.anchors(split)
+
+
+def scores_of(values: list[float]) -> Any:
     return np.array(values) if len(values) > 1 else values[0]

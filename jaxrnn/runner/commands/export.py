@@ -1,6 +1,7 @@
 """A run's network as files that need neither the runner nor jaxrnn: StableHLO by jax.export, weights by safetensors.
 
-T and the batch stay symbolic. What was written is read back and run on real data, beside the network itself.
+T and the batch stay symbolic. What was written is read back and run on real data, beside the network itself; where
+the run's data are not there, on numbers made up in their place.
 """
 
 import time
@@ -19,6 +20,7 @@ from jaxrnn.runner import showing
 from jaxrnn.runner.commands.options import Export
 from jaxrnn.runner.console import make_console
 from jaxrnn.runner.loading import Run, load_run
+from jaxrnn.runner.problem import DataGone, Problem
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 MODEL, WEIGHTS = "model.stablehlo", "weights.safetensors"
@@ -34,7 +36,7 @@ class Checked(NamedTuple):
     """What reading back showed."""
 
     weights: float  # the largest difference of any weight; 0: bit for bit
-    outputs: float  # of any output on real data, between the file and the network
+    outputs: float  # of any output on the xs, between the file and the network
     largest: float  # output
     shape: tuple[int, ...]  # of the xs
 
@@ -49,18 +51,34 @@ def run(options: Export) -> None:
     found = load_run(options.run, options.member, options.weights)
     if found.problem.example is None:
         raise ValueError(f"run: {options.run} is a run of {found.name!r}, which shows no example of its input")
-    example = np.asarray(found.problem.example())
+    example, real = example_of(found.problem)
     folder = showing.new_folder(options.output or options.run / "export", "output")
     began = time.perf_counter()
     (folder / MODEL).write_bytes(serialized(found.problem.layer, found.params, example))
     save(folder / WEIGHTS, found.params)
     checked = read_back(folder, found.problem.layer, found.params, example)
-    about = described(options, found, example, checked)
+    about = described(options, found, example, real, checked)
     (folder / "about.json").write_text(showing.as_json(about) + "\n", encoding="utf-8")
     (folder / "README.md").write_text(readme(about), encoding="utf-8")
     console.out(f"{WEIGHTS}: read back, {told(checked.weights, None)}", highlight=False)
-    console.out(f"{MODEL}: read back and run on xs {list(checked.shape)}, {told(checked.outputs, checked.largest)}")
+    same = told(checked.outputs, checked.largest)
+    console.out(f"{MODEL}: read back and run on xs {list(checked.shape)} of {of(real)}: {same}", highlight=False)
     console.out(f"done in {time.perf_counter() - began:.1f} s, README.md in {folder} says how to load both")
+
+
+def example_of(problem: Problem) -> tuple[np.ndarray, bool]:
+    """The xs of one sequence, and whether they are real."""
+    assert problem.example
+    try:
+        return np.asarray(problem.example()), True
+    except DataGone:
+        if problem.made_up is None:
+            raise
+        return np.asarray(problem.made_up()), False
+
+
+def of(real: bool) -> str:
+    return "real data" if real else "made-up data, as the run's own are not there"
 
 
 def function(layer: Layer, params: PyTree) -> Callable[[dict[str, Array], Array], Array]:
@@ -109,7 +127,7 @@ def told(off: float, largest: float | None) -> str:
     return "bit for bit the same" if off == 0 else f"largest difference {off:.2g}, largest number {largest:.2g}"
 
 
-def described(options: Export, found: Run, example: np.ndarray, checked: Checked) -> dict[str, Any]:
+def described(options: Export, found: Run, example: np.ndarray, real: bool, checked: Checked) -> dict[str, Any]:
     """about.json."""
     features = example.shape[1:]
     return {
@@ -121,6 +139,7 @@ def described(options: Export, found: Run, example: np.ndarray, checked: Checked
         "platforms": PLATFORMS,
         "jax": jax.__version__,
         "read back": checked._asdict(),
+        "read back on": of(real),
         "config": found.record["config"],
         "assets": dict(found.problem.assets),
     }
@@ -128,6 +147,7 @@ def described(options: Export, found: Run, example: np.ndarray, checked: Checked
 
 def readme(about: dict[str, Any]) -> str:
     checked = Checked(**about["read back"])
+    same = told(checked.outputs, checked.largest)
     return f"""# A network trained on {about["task"]}
 
 `{MODEL}` is the network as StableHLO, `{WEIGHTS}` its {about["parameters"]:,} parameters. With jax, flatbuffers and
@@ -140,6 +160,6 @@ xs is `{about["xs"]}`: any number of steps T from 1 and of sequences B, time fir
 goes through `model.call`. What the run knew of its data beside the weights (a vocabulary, a mean) is under `assets`
 in about.json.
 
-Read back with jax {about["jax"]}: the weights are {told(checked.weights, None)}; the outputs for xs
-{list(checked.shape)} of real data are {told(checked.outputs, checked.largest)} as those of the network itself.
+Read back with jax {about["jax"]}, and run on xs {list(checked.shape)} of {about["read back on"]}:
+the weights are {told(checked.weights, None)}; the outputs, beside the network's own: {same}.
 """

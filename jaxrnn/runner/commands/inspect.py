@@ -21,8 +21,9 @@ from jaxrnn.runner.inspection.space import space
 from jaxrnn.runner.inspection.subject import Section, Subject, subject_of
 from jaxrnn.runner.inspection.traces import traces
 from jaxrnn.runner.inspection.tracked import tracked
-from jaxrnn.runner.loading import Run, load_run
+from jaxrnn.runner.loading import Run, load_run, told_where
 from jaxrnn.runner.metrics import as_json
+from jaxrnn.runner.problem import DataGone
 from jaxrnn.runner.symbols import encode, level_of, split
 
 TEXT_STEPS, STEPS = 100, 200
@@ -89,8 +90,11 @@ def read(options: Inspect, found: Run) -> tuple[np.ndarray, str]:
     elif problem.example is None:
         raise ValueError(f"run: {options.run} is a run of {found.name!r}, which shows no example of its input")
     else:
-        where = "" if problem.symbols is None else ", where that has the most letters"
-        xs, what = problem.example(), f"the run's own valid part{where}"
+        try:
+            where = "" if problem.symbols is None else ", where that has the most letters"
+            xs, what = problem.example(), f"the run's own valid part{where}"
+        except DataGone as gone:
+            raise ValueError(f"{gone}; give a file to read, or {told_where(options.run, gone.option)}") from None
     usual = problem.steps or (STEPS if problem.symbols is None else TEXT_STEPS)
     if problem.steps not in (None, options.steps or problem.steps):
         raise ValueError(f"steps: got {options.steps}, wanted none: this network reads {problem.steps} steps at a time")

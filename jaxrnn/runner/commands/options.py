@@ -28,7 +28,7 @@ class Eval:
     split
         Which part of the data: train is none of them [the last, test].
     data
-        A file of the same kind as the run's, in place of the run's data.
+        A file of your own, of the same kind as the run's; with --split: where the run's own data are now.
     weights
         Those with the best validation score, or the last.
     member

@@ -19,6 +19,7 @@ from jaxrnn.runner.commands.options import Sweep
 from jaxrnn.runner.config import Trained
 from jaxrnn.runner.config.reading import as_options, from_options, read_plan
 from jaxrnn.runner.console import make_console
+from jaxrnn.runner.files import told
 from jaxrnn.runner.locking import locked
 from jaxrnn.runner.optimizers import make_optimizer
 from jaxrnn.runner.run import train
@@ -55,7 +56,7 @@ def run(name: str, config: Trained, what: Sweep) -> None:
                 words = f"{str(stopped) or 'sweep: stopped'}; jaxrnn sweep --resume {folder} goes on"
                 raise Stopped(stopped.exit_code - 128, words) from None
             except (ValueError, RuntimeError, OSError, FloatingPointError, MemoryError) as error:
-                failures[trial["folder"]] = str(error).partition("\n")[0]
+                failures[trial["folder"]] = told(error).partition("\n")[0]
                 console.out(f"sweep: trial {k}: {failures[trial['folder']]}", highlight=False)
             jax.clear_caches()  # no later trial needs what this one compiled
         conclude(name, plan, folder, failures, console)

@@ -8,9 +8,11 @@ from jaxrnn.runner.config.base import Config, How, Seed, Trained
 from jaxrnn.runner.config.flipflop import Flipflop
 from jaxrnn.runner.config.hs97 import Hs97
 from jaxrnn.runner.config.polymusic import Polymusic
+from jaxrnn.runner.config.seqmnist import Seqmnist
 from jaxrnn.runner.config.sequences import Sequences
 from jaxrnn.runner.config.series import Series
 from jaxrnn.runner.config.speech import Speech
+from jaxrnn.runner.config.tagging import Tagging
 from jaxrnn.runner.config.text import Sample, Text
 from jaxrnn.runner.config.translate import Translate
 
@@ -23,9 +25,11 @@ __all__ = [
     "Polymusic",
     "Sample",
     "Seed",
+    "Seqmnist",
     "Sequences",
     "Series",
     "Speech",
+    "Tagging",
     "Text",
     "Trained",
     "Translate",

@@ -10,7 +10,7 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Dict
 
 from jaxrnn.runner.config.base import Config
-from jaxrnn.runner.files import read_small
+from jaxrnn.runner.files import read_small, reason
 
 # What may be another when a run goes on: how long it is, when it looks and saves, and who computes it.
 MAY_CHANGE = (
@@ -63,7 +63,8 @@ def refuse_changes(before: Config, now: Config) -> None:
 
 def as_toml(task: str, config: Config) -> str:
     """The configuration as a recipe; what has no value is left out, as TOML has none for it."""
-    lines = [f"{name} = {json.dumps(value)}" for name, value in as_options(config).items() if value is not None]
+    options = as_options(config) | {"coordinator": None}  # which no file may say
+    lines = [f"{name} = {json.dumps(value)}" for name, value in options.items() if value is not None]
     return "\n".join([f"task = {json.dumps(task)}", *lines, ""])
 
 
@@ -73,11 +74,13 @@ def read_plan(folder: Path) -> dict[str, Any]:
     try:
         found = json.loads(read_small(path))
     except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"resume: {folder} is not a sweep: plan.json cannot be read ({error})") from None
+        raise ValueError(f"resume: {folder} is not a sweep: plan.json cannot be read ({reason(error)})") from None
     wanted = {"task": str, "config": dict, "trials": list}
     for name, kind in wanted.items():
         if not isinstance(found, dict) or not isinstance(found.get(name), kind):
             raise ValueError(f"resume: {path} is not a sweep's: it has no {name}")
+    if found["config"].get("coordinator") is not None:
+        raise ValueError(f"resume: {path} names a coordinator, wanted it on the command line alone")
     if not found["trials"] or not all(map(_is_trial, found["trials"])):
         raise ValueError(f"resume: {path} is not a sweep's: a trial has no folder or no options")
     return found
@@ -90,6 +93,8 @@ def _is_trial(trial: Any) -> bool:
     folder = trial.get("folder")
     if not isinstance(folder, str) or Path(folder).name != folder:
         return False
+    if trial["options"].get("coordinator") is not None:
+        return False
     return folder not in ("", "..") and folder.isprintable() and len(folder) < 256
 
 
@@ -99,7 +104,7 @@ def read_run(directory: Path) -> dict[str, Any]:
     try:
         found = json.loads(read_small(path))
     except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"run: {directory} is not a run: run.json cannot be read ({error})") from None
+        raise ValueError(f"run: {directory} is not a run: run.json cannot be read ({reason(error)})") from None
     wanted = {"task": str, "config": dict, "status": str}
     for name, kind in wanted.items():
         if not isinstance(found, dict) or not isinstance(found.get(name), kind):

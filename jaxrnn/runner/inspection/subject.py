@@ -11,7 +11,7 @@ from jaxtyping import PyTree
 from jaxrnn import Layer
 from jaxrnn.analysis import Observation, observe
 from jaxrnn.runner.config import Trained
-from jaxrnn.runner.problem import Probed, Problem
+from jaxrnn.runner.problem import DataGone, Probed, Problem
 from jaxrnn.runner.symbols import Symbols
 
 SHOWN_SYMBOLS = {" ": "\u2423", "\n": "\u23ce", "\t": "\u21e5"}  # what would not be seen
@@ -64,7 +64,10 @@ def subject_of(config: Trained, problem: Problem, params: PyTree, xs: np.ndarray
     def seen(xs: Any, batch: tuple[int, ...]) -> Observation:
         return look(params, problem.layer.carry(batch, params), xs)
 
-    probed = problem.probed() if problem.probed else None
+    try:
+        probed = problem.probed() if problem.probed else None
+    except DataGone:  # what is tracked is then looked for in xs
+        probed = None
     features = 0 if problem.symbols is not None else 1
     batch = () if probed is None else probed.xs.shape[1 : probed.xs.ndim - features]
     return Subject(config, problem, params, xs, seen(xs, ()), probed, seen(probed.xs, batch) if probed else None)

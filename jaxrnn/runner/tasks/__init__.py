@@ -17,9 +17,11 @@ from jaxrnn.runner.config import (
     Flipflop,
     Hs97,
     Polymusic,
+    Seqmnist,
     Sequences,
     Series,
     Speech,
+    Tagging,
     Text,
     Translate,
 )
@@ -53,7 +55,9 @@ TASKS = {
     "polymusic": Task(Polymusic, "jaxrnn.runner.tasks.polymusic"),
     "hs97": Task(Hs97, "jaxrnn.runner.tasks.hs97"),
     "flipflop": Task(Flipflop, "jaxrnn.runner.tasks.flipflop"),
+    "seqmnist": Task(Seqmnist, "jaxrnn.runner.tasks.seqmnist"),
     "speech": Task(Speech, "jaxrnn.runner.tasks.speech"),
+    "tagging": Task(Tagging, "jaxrnn.runner.tasks.tagging"),
     "translate": Task(Translate, "jaxrnn.runner.tasks.translate"),
     "article": Task(Article, "jaxrnn.runner.tasks.article"),  # many small networks: a `train` of its own
 }

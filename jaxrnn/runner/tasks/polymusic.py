@@ -10,7 +10,7 @@ starts the state starts afresh. Only windows are ever on the device.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +28,7 @@ from jaxrnn.runner.config import Polymusic
 from jaxrnn.runner.devices import AXIS
 from jaxrnn.runner.inspection.reading import enough
 from jaxrnn.runner.networks import noisy, policy_of, recurrent
-from jaxrnn.runner.problem import Probed, Problem, file_sha256
+from jaxrnn.runner.problem import Probed, Problem, file_sha256, on_demand
 
 KEYS = 88  # of a piano, from A0: column k is MIDI note k + 21
 FOLDS = {"train": "traindata", "valid": "validdata", "test": "testdata"}
@@ -57,12 +57,15 @@ class Window(NamedTuple):
     real: Any  # [length, batch]: false where a stream has ended
 
 
-def make(config: Polymusic, assets: object = None) -> Problem:
+def make(config: Polymusic, assets: Mapping[str, Any] | None = None) -> Problem:
     """The problem. Raises ValueError where there is no such file or network."""
     checks.choice("polymusic", "cell", config.cell, CELLS)
-    folds, found = load(config.data)
-    layer, read = network(config), functools.cache(lambda split: streams_of(folds[split]))
+    data = on_demand(lambda: load(config.data), config, assets)
+    layer, read = network(config), functools.cache(lambda split: streams_of(fold(split)))
     nats = make_evaluate(layer)
+
+    def fold(split: str) -> Rolls:
+        return data()[0][split]
 
     def loss(params: PyTree, carry: PyTree, batch: Window, key: PRNGKeyArray) -> tuple[Float[Array, ""], PyTree]:
         key_noise, key_dropout = jax.random.split(key)
@@ -71,21 +74,22 @@ def make(config: Polymusic, assets: object = None) -> Problem:
 
     return Problem(
         layer=layer,
-        batch=lambda seed, step: training_window(config, folds["train"], seed, step),
+        batch=lambda seed, step: training_window(config, fold("train"), seed, step),
         loss=loss,
-        evaluate=lambda params, split: {"nll": nats(params, folds[split], read(split))},
+        evaluate=lambda params, split: {"nll": nats(params, fold(split), read(split))},
         carry=lambda params: layer.carry((config.batch,), params),
         specs=Window(*[P(None, AXIS)] * 4),
         name="nll",
         unit="nats a step",
         items=config.batch * config.length,
-        example=lambda: floats(first(folds["valid"])[:-1]),
-        probed=lambda: probed(folds["valid"]),
+        example=lambda: floats(first(fold("valid"))[:-1]),
+        made_up=lambda: floats(np.eye(20, KEYS)),
+        probed=lambda: probed(fold("valid")),
         network=network,
-        anchors=lambda split: anchors(folds["train"], folds[split]),
-        assets={"data": found},
-        sha256=found["sha256"],
-        finish=lambda params, directory, console: draw(layer, params, folds["test"], directory, console),
+        anchors=lambda split: anchors(fold("train"), fold(split)),
+        assets={"data": data()[1]} if assets is None else assets,
+        sha256=lambda: data()[1]["sha256"],
+        finish=lambda params, directory, console: draw(layer, params, fold("test"), directory, console),
     )
 
 

@@ -4,6 +4,7 @@ Features are standardised by the mean and the standard deviation of the train pa
 are padded to the longest and masked, so that padding reaches neither the loss nor a score.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,13 +18,14 @@ from rich.console import Console
 
 from jaxrnn import CELLS, Layer, checks, dense, last, length_mask, stack
 from jaxrnn.exporting import exportable
+from jaxrnn.runner.assets import kept_numbers, kept_words
 from jaxrnn.runner.config import Sequences
 from jaxrnn.runner.devices import AXIS
 from jaxrnn.runner.draws import draw
 from jaxrnn.runner.judges import judge_of
 from jaxrnn.runner.labelled import WANTED, Labelled, read_labelled
 from jaxrnn.runner.networks import policy_of, recurrent
-from jaxrnn.runner.problem import Columns, Probed, Problem, sha256
+from jaxrnn.runner.problem import Columns, Probed, Problem, made_up, on_demand, sha256
 from jaxrnn.runner.tables import listed, short
 from jaxrnn.types import spec
 
@@ -38,6 +40,11 @@ class Data(NamedTuple):
     starts: Int[np.ndarray, "N"]  # the first step of each sequence
     lengths: Int[np.ndarray, "N"]
     ys: np.ndarray | None  # int32 places among the classes, or standardised float32; one a sequence or one a step
+
+
+class Parts(NamedTuple):
+    files: dict[str, Labelled]  # each part's
+    places: dict[str, Int[np.ndarray, "part"]]  # of its sequences there
 
 
 class Batch(NamedTuple):
@@ -55,13 +62,13 @@ class Params(NamedTuple):
 def make(config: Sequences, assets: Mapping[str, Any] | None = None) -> Problem:
     """The problem. Raises ValueError where a file is not what is wanted, or its labels are not those trained on."""
     checks.choice("sequences", "cell", config.cell, CELLS)
-    files, places = load(config, assets)
-    known = dict(assets) if assets else learn(files["train"], places["train"], config)
-    data = {split: ready(found, known) for split, found in files.items()}
+    parts = on_demand(lambda: load(config, assets), config, assets)
+    known = learn(parts().files["train"], parts().places["train"], config) if assets is None else kept(assets)
     judge = judge_of(known)
     layer = network(config, len(known["features"]), judge.width, known["per"])
     outputs = make_outputs(layer, known["per"])
-    longest = max(int(part.lengths.max()) for part in data.values())
+    data = on_demand(lambda: {split: ready(file, known) for split, file in parts().files.items()}, config, assets)
+    longest = functools.cache(lambda: max(int(part.lengths.max()) for part in data().values()))
 
     def loss(params: PyTree, carry: PyTree, batch: Batch, key: PRNGKeyArray) -> tuple[Float[Array, ""], PyTree]:
         mask = length_mask(batch.lengths, batch.xs.shape[0])
@@ -72,21 +79,24 @@ def make(config: Sequences, assets: Mapping[str, Any] | None = None) -> Problem:
         return (each * batch.share).mean(), ()
 
     def batch(seed: int, step: int) -> Batch:
-        which = places["train"][draw(len(places["train"]), config.batch, seed, step)]
-        return padded(data["train"], which, longest, known["per"])
+        train = parts().places["train"]
+        return padded(data()["train"], train[draw(len(train), config.batch, seed, step)], longest(), known["per"])
+
+    def truth(split: str) -> np.ndarray:
+        return labels(data()[split], parts().places[split], known["per"])
 
     def found(params: PyTree, split: str) -> tuple[np.ndarray, np.ndarray]:
         """What the network gives for every label of the split, and the labels."""
-        return outputs(params, data[split], places[split]), labels(data[split], places[split], known["per"])
+        return outputs(params, data()[split], parts().places[split]), truth(split)
 
     def finish(params: PyTree, directory: Path, console: Console) -> None:
         judge.picture(directory, console, *found(params, "test"))
 
-    def file_judged(params: PyTree, path: Path) -> tuple[dict[str, float], dict[str, float]]:
+    def file_judged(params: PyTree, path: Path) -> tuple[dict[str, float], Callable[[], dict[str, float]]]:
         part = ready(read(config, path, known, "data"), known)
         every = np.arange(len(part.lengths))
-        truth = labels(part, every, known["per"])
-        return judge.scores(outputs(params, part, every), truth), judge.anchors(truth)
+        wanted = labels(part, every, known["per"])
+        return judge.scores(outputs(params, part, every), wanted), lambda: judge.anchors(wanted)
 
     def first(path: Path) -> np.ndarray:
         """The file's first sequence."""
@@ -112,12 +122,13 @@ def make(config: Sequences, assets: Mapping[str, Any] | None = None) -> Problem:
         unit=judge.unit,
         item="sequences",
         items=config.batch,
-        example=lambda: padded(data["valid"], places["valid"][:1], longest, known["per"]).xs[:, 0],
-        anchors=lambda split: judge.anchors(labels(data[split], places[split], known["per"])),
-        probed=lambda: probed(data["valid"], places["valid"]),
+        example=lambda: padded(data()["valid"], parts().places["valid"][:1], longest(), known["per"]).xs[:, 0],
+        made_up=lambda: made_up(20, len(known["features"])),
+        probed=lambda: probed(data()["valid"], parts().places["valid"]),
         network=lambda config: network(config, len(known["features"]), judge.width, known["per"]),
+        anchors=lambda split: judge.anchors(truth(split)),
         assets=known,
-        sha256=sha256(*(a.tobytes() for part in data.values() for a in (part.xs, part.lengths, part.ys))),  # type: ignore
+        sha256=lambda: sha256(*(a.tobytes() for part in data().values() for a in (part.xs, part.lengths, part.ys))),  # type: ignore
         finish=finish,
         read=first,
         predict=predict,
@@ -128,8 +139,8 @@ def make(config: Sequences, assets: Mapping[str, Any] | None = None) -> Problem:
 # -- the data
 
 
-def load(config: Sequences, assets: Mapping[str, Any] | None) -> tuple[dict[str, Labelled], dict[str, np.ndarray]]:
-    """Each part's file, and its sequences there."""
+def load(config: Sequences, assets: Mapping[str, Any] | None) -> Parts:
+    """Raises ValueError where there is no such file, or too little in it for each part."""
     if config.data is None:
         raise ValueError(f"data: none given, wanted {WANTED}: --data FILE")
     first = read(config, config.data, assets, "data")
@@ -146,7 +157,22 @@ def load(config: Sequences, assets: Mapping[str, Any] | None) -> tuple[dict[str,
         told = {"features": first.names, "per": first.per, "classes": None}
         files["test"] = read(config, config.test_data, told, "test_data")
         places["test"] = np.arange(len(files["test"].lengths))
-    return files, places
+    return Parts(files, places)
+
+
+def kept(assets: Mapping[str, Any]) -> dict[str, Any]:
+    """What an earlier run knew of its data."""
+    names = kept_words(assets, "features")
+    for name in ("mean", "std"):
+        kept_numbers(assets, name, len(names))
+    if assets["per"] not in ("sequence", "step"):
+        raise ValueError("assets: per is neither sequence nor step")
+    if assets["classes"] is None:
+        known = {name: float(assets[name]) for name in ("label_mean", "label_std")}
+    else:
+        counts = kept_numbers(assets, "counts", len(kept_words(assets, "classes")))
+        known = {"counts": counts.astype(int).tolist()}
+    return dict(assets) | known
 
 
 def read(

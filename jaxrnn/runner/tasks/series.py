@@ -6,6 +6,7 @@ back over the border. What a forecast has to beat is printed beside it: the last
 """
 
 import csv
+import functools
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,12 +24,13 @@ from rich.table import Table as Shown
 
 from jaxrnn import CELLS, Layer, checks, dense, last, stack
 from jaxrnn.exporting import exportable
+from jaxrnn.runner.assets import kept_numbers, kept_words
 from jaxrnn.runner.config import Series
 from jaxrnn.runner.devices import AXIS
 from jaxrnn.runner.draws import draw
 from jaxrnn.runner.inspection.reading import enough
 from jaxrnn.runner.networks import policy_of, recurrent
-from jaxrnn.runner.problem import Columns, Probed, Problem, sha256
+from jaxrnn.runner.problem import Columns, Probed, Problem, made_up, on_demand, sha256
 from jaxrnn.runner.tables import Table, check_order, has, numbers, read_table, time_column
 from jaxrnn.types import spec
 
@@ -37,13 +39,17 @@ PIECE = 256  # windows an evaluation reads at a time
 SPLITS = ("train", "valid", "test")
 
 
-class Data(NamedTuple):
-    """The target is the first column."""
+class Scale(NamedTuple):
+    """The columns, the target the first, and what standardises them."""
 
-    values: Float[np.ndarray, "rows columns"]  # standardised, float32
     names: list[str]
     mean: Float[np.ndarray, "columns"]
     std: Float[np.ndarray, "columns"]
+
+
+class Data(NamedTuple):
+    values: Float[np.ndarray, "rows columns"]  # standardised, float32
+    scale: Scale
     parts: dict[str, tuple[int, int]]  # split -> its first row, and the first after it
 
 
@@ -60,41 +66,44 @@ class Params(NamedTuple):
 def make(config: Series, assets: Mapping[str, Any] | None = None) -> Problem:
     """The problem. Raises ValueError where the file or its columns are not what is wanted."""
     checks.choice("series", "cell", config.cell, CELLS)
-    data = load(config, assets)
-    std, target = float(data.std[0]), data.names[0]
-    layer = network(config, len(data.names))
+    data = on_demand(lambda: load(config, assets), config, assets)
+    scale = kept_scale(assets) if assets is not None else data().scale
+    std, target = float(scale.std[0]), scale.names[0]
+    layer = network(config, len(scale.names))
     forecast = make_forecast(layer, config)
-    origins = {split: origins_of(data.parts[split], config) for split in SPLITS}
-    truth = {split: windows(data.values, origins[split], config).ys for split in SPLITS[1:]}
-    simple = {split: persistence(data.values, origins[split], config) for split in SPLITS[1:]}
+    origins = functools.cache(lambda split: origins_of(data().parts[split], config))
+    truth = functools.cache(lambda split: windows(data().values, origins(split), config).ys)
+    simple = functools.cache(lambda split: persistence(data().values, origins(split), config))
+
+    def batch(seed: int, step: int) -> Window:
+        train = origins("train")
+        return windows(data().values, train[draw(len(train), config.batch, seed, step)], config)
 
     def loss(params: PyTree, carry: PyTree, batch: Window, key: PRNGKeyArray) -> tuple[Float[Array, ""], PyTree]:
         _, ys = layer.apply(params, layer.carry(batch.ys.shape[:1], params), batch.xs, key=key)
         return optax.squared_error(ys, batch.ys).mean(), ()
 
     def scores(ys: np.ndarray, split: str) -> dict[str, float]:
-        return errors(ys, truth[split], std)
+        return errors(ys, truth(split), std)
 
     def ours(params: PyTree, split: str) -> np.ndarray:
-        return forecast(params, data.values, origins[split])
+        return forecast(params, data().values, origins(split))
 
-    def file_judged(params: PyTree, path: Path) -> tuple[dict[str, float], dict[str, float]]:
-        values, where = file_of(path, data, config)
+    def file_judged(params: PyTree, path: Path) -> tuple[dict[str, float], Callable[[], dict[str, float]]]:
+        values, where = file_of(path, scale, config)
         rows = windows(values, where, config).ys
         levels = {name: errors(ys, rows, std)["mse"] for name, ys in persistence(values, where, config).items()}
-        return errors(forecast(params, values, where), rows, std), levels
+        return errors(forecast(params, values, where), rows, std), lambda: levels
 
     def finish(params: PyTree, directory: Path, console: Console) -> None:
-        found = {split: {"network": ours(params, split)} | simple[split] for split in SPLITS[1:]}
+        found = {split: {"network": ours(params, split)} | simple(split) for split in SPLITS[1:]}
         rows = [(split, name, scores(ys, split)) for split, every in found.items() for name, ys in every.items()]
         write_scores(rows, target, directory, console)
-        draw_forecasts(directory / "forecast.png", data, origins["test"], truth["test"], found["test"], config)
+        draw_forecasts(directory / "forecast.png", data(), origins("test"), truth("test"), found["test"], config)
 
     return Problem(
         layer=layer,
-        batch=lambda seed, step: windows(
-            data.values, origins["train"][draw(len(origins["train"]), config.batch, seed, step)], config
-        ),
+        batch=batch,
         loss=loss,
         evaluate=lambda params, split: scores(ours(params, split), split),
         specs=Window(P(None, AXIS), P(AXIS)),
@@ -102,16 +111,17 @@ def make(config: Series, assets: Mapping[str, Any] | None = None) -> Problem:
         unit="of standardised values",
         item="windows",
         items=config.batch,
-        example=lambda: windows(data.values, origins["valid"][:1], config).xs[:, 0],
+        example=lambda: windows(data().values, origins("valid")[:1], config).xs[:, 0],
+        made_up=lambda: made_up(config.history, len(scale.names)),
         steps=config.history,
-        probed=lambda: probed(data, origins["valid"], config),
-        network=lambda config: network(config, len(data.names)),
-        anchors=lambda split: {name: scores(ys, split)["mse"] for name, ys in simple[split].items()},
-        assets={"names": data.names, "mean": data.mean.tolist(), "std": data.std.tolist()},
-        sha256=sha256(data.values.tobytes()),
+        probed=lambda: probed(data(), origins("valid"), config),
+        network=lambda config: network(config, len(scale.names)),
+        anchors=lambda split: {name: scores(ys, split)["mse"] for name, ys in simple(split).items()},
+        assets={"names": scale.names, "mean": scale.mean.tolist(), "std": scale.std.tolist()},
+        sha256=lambda: sha256(data().values.tobytes()),
         finish=finish,
-        read=lambda path: file_of(path, data, config)[0][: config.history],
-        predict=lambda params, path: ahead(params, path, data, config, forecast),
+        read=lambda path: file_of(path, scale, config)[0][: config.history],
+        predict=lambda params, path: ahead(params, path, scale, config, forecast),
         evaluate_file=file_judged,
     )
 
@@ -121,16 +131,28 @@ def load(config: Series, assets: Mapping[str, Any] | None) -> Data:
     if config.data is None:
         raise ValueError(f"data: none given, wanted {WANTED}: --data FILE.csv")
     table = read_table(config.data, WANTED)
-    names = assets["names"] if assets else choose(table, config)
+    kept = None if assets is None else kept_scale(assets)
+    names = kept.names if kept else choose(table, config)
     raw = columns(table, names)
     parts = parts_of(config, len(raw))
-    if assets:
-        mean, std = np.array(assets["mean"]), np.array(assets["std"])
-    else:
-        seen = raw[slice(*parts["train"])]
-        mean, std = seen.mean(0), seen.std(0)
-        std[std == 0] = 1.0
-    return Data(((raw - mean) / std).astype(np.float32), list(names), mean, std, parts)
+    scale = kept or scale_of(raw[slice(*parts["train"])], names)
+    return Data(standardised(raw, scale), scale, parts)
+
+
+def scale_of(seen: Float[np.ndarray, "rows columns"], names: list[str]) -> Scale:
+    mean, std = seen.mean(0), seen.std(0)
+    std[std == 0] = 1.0
+    return Scale(names, mean, std)
+
+
+def kept_scale(assets: Mapping[str, Any]) -> Scale:
+    """That of an earlier run."""
+    names = kept_words(assets, "names")
+    return Scale(names, kept_numbers(assets, "mean", len(names)), kept_numbers(assets, "std", len(names)))
+
+
+def standardised(raw: Float[np.ndarray, "rows columns"], scale: Scale) -> Float[np.ndarray, "rows columns"]:
+    return ((raw - scale.mean) / scale.std).astype(np.float32)
 
 
 def choose(table: Table, config: Series) -> list[str]:
@@ -198,9 +220,9 @@ def probed(data: Data, origins: Int[np.ndarray, "windows"], config: Series, coun
     labels = {
         "season, cosine": np.cos(angle),
         "season, sine": np.sin(angle),
-        f"{data.names[0]}, less the last": target,
-        f"{data.names[0]}, mean so far": target.cumsum(0) / (steps + 1),
-        f"{data.names[0]} rises": np.diff(target, axis=0, prepend=target[:1]) > 0,
+        f"{data.scale.names[0]}, less the last": target,
+        f"{data.scale.names[0]}, mean so far": target.cumsum(0) / (steps + 1),
+        f"{data.scale.names[0]} rises": np.diff(target, axis=0, prepend=target[:1]) > 0,
     }
     return Probed(xs, {name: label for name, label in labels.items() if enough(label)})
 
@@ -284,24 +306,24 @@ def make_forecast(layer: Layer, config: Series) -> Callable[..., Float[np.ndarra
     return forecast
 
 
-def file_of(path: Path, data: Data, config: Series) -> tuple[np.ndarray, Int[np.ndarray, "windows"]]:
+def file_of(path: Path, scale: Scale, config: Series) -> tuple[np.ndarray, Int[np.ndarray, "windows"]]:
     """The user's file, standardised as the run's was, and the last known row of every forecast within it."""
-    raw = columns(read_table(path, WANTED), data.names)
+    raw = columns(read_table(path, WANTED), scale.names)
     needed = config.history + config.horizon
     if len(raw) < needed:
         raise ValueError(f"data: {path} has {len(raw)} rows, wanted at least history + horizon = {needed}")
-    return ((raw - data.mean) / data.std).astype(np.float32), origins_of((0, len(raw)), config)
+    return standardised(raw, scale), origins_of((0, len(raw)), config)
 
 
-def ahead(params: PyTree, path: Path, data: Data, config: Series, forecast: Callable[..., np.ndarray]) -> Columns:
+def ahead(params: PyTree, path: Path, scale: Scale, config: Series, forecast: Callable[..., np.ndarray]) -> Columns:
     """What follows the end of the user's file, in its own units."""
-    raw = columns(read_table(path, WANTED), data.names)
+    raw = columns(read_table(path, WANTED), scale.names)
     if len(raw) < config.history:
         raise ValueError(f"data: {path} has {len(raw)} rows, wanted at least history = {config.history}")
-    xs = ((raw[-config.history :] - data.mean) / data.std).astype(np.float32)
+    xs = standardised(raw[-config.history :], scale)
     xs = np.concatenate([xs, np.full_like(xs, np.nan, shape=(config.horizon, xs.shape[1]))])  # what nobody knows yet
-    ys = forecast(params, xs, np.array([config.history - 1]))[0] * data.std[0] + data.mean[0]
-    return {"rows_ahead": list(range(1, config.horizon + 1)), data.names[0]: ys.tolist()}
+    ys = forecast(params, xs, np.array([config.history - 1]))[0] * scale.std[0] + scale.mean[0]
+    return {"rows_ahead": list(range(1, config.horizon + 1)), scale.names[0]: ys.tolist()}
 
 
 def write_scores(rows: list[tuple[str, str, dict[str, float]]], target: str, directory: Path, console: Console) -> None:
@@ -331,8 +353,8 @@ def draw_forecasts(
     after = np.arange(1, config.horizon + 1)
     styles = {"network": ("C3", "-"), "last value": ("C0", "--"), "a season before": ("C2", ":")}
 
-    def own(standardised: Any) -> Any:
-        return standardised * data.std[0] + data.mean[0]
+    def own(values: Any) -> Any:
+        return values * data.scale.std[0] + data.scale.mean[0]
 
     for axes, share in zip(panels, (0.25, 0.5, 0.75), strict=False):
         place = int(share * len(origins))
@@ -340,7 +362,7 @@ def draw_forecasts(
         axes.plot(after, own(truth[place]), color="k", label="truth")
         for name, ys in forecasts.items():
             axes.plot(after, own(ys[place]), styles[name][1], color=styles[name][0], label=name)
-        axes.set(title=f"{share:.0%} through the test part", xlabel="rows ahead", ylabel=data.names[0])
+        axes.set(title=f"{share:.0%} through the test part", xlabel="rows ahead", ylabel=data.scale.names[0])
     panels[0].legend()
     for name, ys in forecasts.items():
         off = ((ys.astype(np.float64) - truth) ** 2).mean(0)

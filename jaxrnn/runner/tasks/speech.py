@@ -26,12 +26,13 @@ from rich.console import Console
 from jaxrnn import CELLS, Layer, checks, ctc_greedy, ctc_loss, dense, length_mask, stack
 from jaxrnn.ctc import Labels
 from jaxrnn.runner import plots
+from jaxrnn.runner.assets import kept_numbers
 from jaxrnn.runner.config import Speech
 from jaxrnn.runner.devices import AXIS
 from jaxrnn.runner.digits import NUMBERS, RATE, WHERE, Sound, Takes, read_digits
 from jaxrnn.runner.mel import frames_in, log_mel
 from jaxrnn.runner.networks import policy_of, recurrent
-from jaxrnn.runner.problem import Columns, Probed, Problem, sha256
+from jaxrnn.runner.problem import Columns, Probed, Problem, made_up, on_demand, sha256
 from jaxrnn.runner.wav import read_wav, write_wav
 
 FRAME, HOP = 320, 240  # samples: 40 ms, every 30 ms
@@ -64,10 +65,8 @@ class Batch(NamedTuple):
 def make(config: Speech, assets: Mapping[str, Any] | None = None) -> Problem:
     """The problem. Raises ValueError where the recordings are not what is wanted, or there is no such cell."""
     checks.choice("speech", "cell", config.cell, CELLS)
-    if config.data is None:
-        raise ValueError(f"data: got none, wanted a folder or a tar of recordings; {WHERE}")
-    takes, parts = read_digits(config.data)
-    known = dict(assets) if assets else learn(takes["train"], config.bands)
+    data = on_demand(lambda: load(config), config, assets)
+    known = learn(data()[0]["train"], config.bands) if assets is None else kept(assets, config.bands)
     features = functools.partial(standardised, known=known, bands=config.bands)
     T = frames_in(int(config.seconds * RATE), FRAME, HOP)
     layer = network(config)
@@ -75,7 +74,7 @@ def make(config: Speech, assets: Mapping[str, Any] | None = None) -> Problem:
 
     @functools.cache
     def read(split: str) -> tuple[list[np.ndarray], list[list[int]]]:
-        strings = judged(takes[split], config, split)
+        strings = judged(data()[0][split], config, split)
         return [features(s.sound) for s in strings], [s.digits for s in strings]
 
     def batch_of(strings: Sequence[String]) -> Batch:
@@ -110,7 +109,7 @@ def make(config: Speech, assets: Mapping[str, Any] | None = None) -> Problem:
 
     return Problem(
         layer=layer,
-        batch=lambda seed, step: batch_of(drawn(takes["train"], config, seed, step)),
+        batch=lambda seed, step: batch_of(drawn(data()[0]["train"], config, seed, step)),
         loss=loss,
         evaluate=evaluate,
         specs=Batch(P(None, AXIS), P(AXIS), P(None, AXIS), P(AXIS)),
@@ -119,14 +118,30 @@ def make(config: Speech, assets: Mapping[str, Any] | None = None) -> Problem:
         item="strings",
         items=config.batch,
         example=lambda: read("valid")[0][0],
+        made_up=lambda: made_up(20, config.bands),
         read=own,
         probed=lambda: probed(read("valid")[0][:PROBED]),
         network=network,
         assets=known,
-        sha256=sha256(*parts),
+        sha256=lambda: sha256(*data()[1]),
         finish=finish,
         predict=predict,
     )
+
+
+# -- the recordings
+
+
+def load(config: Speech) -> tuple[dict[str, Takes], list[bytes]]:
+    """Each part's recordings, and what was read."""
+    if config.data is None:
+        raise ValueError(f"data: got none, wanted a folder or a tar of recordings; {WHERE}")
+    return read_digits(config.data)
+
+
+def kept(assets: Mapping[str, Any], bands: int) -> dict[str, Any]:
+    """What an earlier run learnt of its recordings."""
+    return {name: kept_numbers(assets, name, bands).tolist() for name in ("mean", "std")}
 
 
 # -- strings

@@ -7,6 +7,7 @@ looking at single symbols alone (unigrams), at pairs (bigrams, for words), or fo
 """
 
 import collections
+import functools
 import gzip
 import math
 from collections.abc import Callable, Mapping
@@ -22,12 +23,13 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 from rich.console import Console
 
 from jaxrnn import CELLS, Layer, checks, dense, embed, generate, stack
+from jaxrnn.runner.assets import kept_words
 from jaxrnn.runner.config import Sample, Text
 from jaxrnn.runner.devices import AXIS
 from jaxrnn.runner.files import write_whole
 from jaxrnn.runner.inspection.reading import enough, labels
 from jaxrnn.runner.networks import policy_of, recurrent
-from jaxrnn.runner.problem import Probed, Problem, sha256
+from jaxrnn.runner.problem import Probed, Problem, on_demand, sha256
 from jaxrnn.runner.symbols import Symbols, commonest, decode, encode, level_of, opening, spaced, split
 from jaxrnn.runner.tasks.next_symbol import predicted
 from jaxrnn.runner.users_files import read_text
@@ -52,13 +54,13 @@ class Window(NamedTuple):
 def make(config: Text, assets: Mapping[str, Any] | None = None) -> Problem:
     """The problem. Raises ValueError where there is no text to train on."""
     checks.choice("text", "cell", config.cell, CELLS)
-    data = load(config)
-    vocabulary: Symbols = assets["vocabulary"] if assets else vocabulary_of(data, config)
+    data = on_demand(lambda: load(config), config, assets)
+    vocabulary = vocabulary_of(data(), config) if assets is None else kept_vocabulary(assets, config)
     between = "" if config.level == "characters" else "\0"
     layer = network(config, len(vocabulary))
     bits = make_evaluate(layer)
-    read = {name: encode(part, vocabulary, "data") for name, part in before_each(data).items()}
-    train = encode(data.train, vocabulary, "data")
+    train = functools.cache(lambda: encode(data().train, vocabulary, "data"))
+    read = functools.cache(lambda split: encode(before_each(data())[split], vocabulary, "data"))
 
     def loss(params: PyTree, carry: PyTree, batch: Window, key: PRNGKeyArray) -> tuple[Float[Array, ""], PyTree]:
         fresh = layer.carry(batch.xs.shape[1:], params)
@@ -72,30 +74,33 @@ def make(config: Text, assets: Mapping[str, Any] | None = None) -> Problem:
     def own(path: Path) -> np.ndarray:
         return encode(split(read_text(path), config.level), vocabulary, str(path))
 
-    def evaluate_file(params: PyTree, path: Path) -> tuple[dict[str, float], dict[str, float]]:
-        before = data.train + data.valid + data.test  # pyright: ignore[reportOperatorIssue]
-        levels = simple_means(data.train, before, split(read_text(path), config.level), vocabulary)
+    def evaluate_file(params: PyTree, path: Path) -> tuple[dict[str, float], Callable[[], dict[str, float]]]:
+        def levels() -> dict[str, float]:
+            before = data().train + data().valid + data().test  # pyright: ignore[reportOperatorIssue]
+            return simple_means(data().train, before, split(read_text(path), config.level), vocabulary)
+
         return scores(params, np.concatenate([opening(vocabulary), own(path)])), levels
 
     return Problem(
         layer=layer,
-        batch=lambda seed, step: window(config, train, seed, step),
+        batch=lambda seed, step: window(config, train(), seed, step),
         loss=loss,
-        evaluate=lambda params, part: scores(params, read[part]),
+        evaluate=lambda params, part: scores(params, read(part)),
         carry=lambda params: layer.carry((config.batch,), params),
         specs=Window(P(None, AXIS), P(None, AXIS), P()),
         name="bits",
         unit=f"bits a {config.level[:-1]}",
         item=config.level,
         items=config.batch * config.length,
-        example=lambda: prose(read["valid"], vocabulary),
+        example=lambda: prose(read("valid"), vocabulary),
+        made_up=lambda: np.arange(200, dtype=np.int32) % len(vocabulary),
         symbols=vocabulary,
         read=own,
-        probed=lambda: probed(read["valid"], vocabulary),
+        probed=lambda: probed(read("valid"), vocabulary),
         network=lambda config: network(config, len(vocabulary)),
-        anchors=lambda split: anchors(data, split, vocabulary),
+        anchors=lambda split: anchors(data(), split, vocabulary),
         assets={"vocabulary": vocabulary},
-        sha256=sha256(between.join(symbol for part in data for symbol in part).encode()),
+        sha256=lambda: sha256(between.join(symbol for part in data() for symbol in part).encode()),
         finish=lambda params, directory, console: write_sample(layer, params, vocabulary, config, directory, console),
         predict=lambda params, path: predicted(layer, params, opening(vocabulary), own(path), vocabulary),
         evaluate_file=evaluate_file,
@@ -130,6 +135,15 @@ def vocabulary_of(data: Data, config: Text) -> Symbols:
         known = "no word is there twice in the part to train on" if config.vocabulary != 1 else "got 1, which is <unk>"
         raise ValueError(f"vocabulary: {known}, wanted words that are known by name")
     return found
+
+
+def kept_vocabulary(assets: Mapping[str, Any], config: Text) -> Symbols:
+    """What an earlier run made of its text."""
+    if config.level == "words":
+        return kept_words(assets, "vocabulary")
+    if not isinstance(assets["vocabulary"], str):
+        raise TypeError("vocabulary is no text")
+    return assets["vocabulary"]
 
 
 def before_each(data: Data) -> dict[str, Symbols]:

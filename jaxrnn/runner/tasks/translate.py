@@ -46,13 +46,14 @@ from jaxrnn import (
 )
 from jaxrnn.attention import look
 from jaxrnn.runner import plots, symbols
+from jaxrnn.runner.assets import kept_words
 from jaxrnn.runner.bleu import bleu, signature
 from jaxrnn.runner.config import Translate
 from jaxrnn.runner.devices import AXIS
 from jaxrnn.runner.files import write_whole
 from jaxrnn.runner.networks import policy_of
 from jaxrnn.runner.parallel_text import WHERE, Pairs, Sentence, read_pairs, sentences
-from jaxrnn.runner.problem import Columns, Problem, sha256
+from jaxrnn.runner.problem import Columns, Problem, on_demand, sha256
 from jaxrnn.seq2seq import EncoderDecoder
 
 END, UNKNOWN = "<end>", symbols.UNKNOWN  # the first two words of a vocabulary
@@ -95,16 +96,19 @@ class Parts(NamedTuple):
 def make(config: Translate, assets: Mapping[str, Any] | None = None) -> Problem:
     """The problem. Raises ValueError where the files are not what is wanted, there is no such cell, or no sacrebleu."""
     checks.choice("translate", "cell", config.cell, CELLS)
-    told = signature()
-    texts, found = load(config)
-    known = dict(assets) if assets else {"data": found, "bleu": told} | vocabularies(texts["train"], config.vocabulary)
+    told: dict[str, Any] = {"bleu": signature()} if assets is None else {}  # now, lest it be missing at the end
+    data = on_demand(lambda: load(config), config, assets)
+    known = kept(assets) if assets is not None else told | learn(*data(), config.vocabulary)
     source, target = known["source"], known["target"]
     parts = network(config, len(source), len(target))
     layer = whole(parts, config.beam, config.penalty)
     translate = make_translate(layer, target)
-    read = {split: side(texts[split].source, source) for split in ("valid", "test")}
-    train = side(texts["train"].source, source), side(texts["train"].target, target)
-    on_shelves = shelves(*train, config.shelves)
+    read = functools.cache(lambda split: side(text(split).source, source))
+    train = functools.cache(lambda: (read("train"), side(text("train").target, target)))
+    on_shelves = functools.cache(lambda: shelves(*train(), config.shelves))
+
+    def text(split: str) -> Pairs:
+        return data()[0][split]
 
     def loss(params: Params, carry: PyTree, batch: Batch, key: PRNGKeyArray) -> tuple[Float[Array, ""], PyTree]:
         return (nats(parts, params, batch, key) * batch.share).mean(), ()
@@ -115,7 +119,7 @@ def make(config: Translate, assets: Mapping[str, Any] | None = None) -> Problem:
         return {"sentence": range(1, len(lines) + 1), "translation": [" ".join(words) for words in found]}
 
     def finish(params: Params, directory: Path, console: Console) -> None:
-        shown = Pairs(*(each[:SHOWN] for each in texts["test"]))
+        shown = Pairs(*(each[:SHOWN] for each in text("test")))
         ours = translate(params, side(shown.source, source))
         write_examples(shown, ours, directory, console)
         if config.attention:
@@ -124,18 +128,18 @@ def make(config: Translate, assets: Mapping[str, Any] | None = None) -> Problem:
 
     return Problem(
         layer=layer,
-        batch=lambda seed, step: drawn(*train, on_shelves, config.batch, seed, step),
+        batch=lambda seed, step: drawn(*train(), on_shelves(), config.batch, seed, step),
         loss=loss,
-        evaluate=lambda params, split: {"bleu": bleu(translate(params, read[split]), texts[split].target)},
+        evaluate=lambda params, split: {"bleu": bleu(translate(params, read(split)), text(split).target)},
         better="higher",
         specs=Batch(P(None, AXIS), P(AXIS), P(None, AXIS), P(AXIS), P(AXIS)),
         name="nats",
         unit="BLEU",
         item="pairs",
         items=config.batch,
-        anchors=lambda split: {"the source as it stands": bleu(texts[split].source, texts[split].target)},
+        anchors=lambda split: {"the source as it stands": bleu(text(split).source, text(split).target)},
         assets=known,
-        sha256=found["sha256"],
+        sha256=lambda: data()[1]["sha256"],
         finish=finish,
         predict=predict,
     )
@@ -154,6 +158,19 @@ def load(config: Translate) -> tuple[dict[str, Pairs], dict[str, Any]]:
     digest = sha256(*lines)
     sizes = {split: len(text.source) for split, text in texts.items()}
     return texts, {"sha256": digest, "known_as": KNOWN.get(digest), **sizes}
+
+
+def learn(texts: Mapping[str, Pairs], found: Mapping[str, Any], most: int) -> dict[str, Any]:
+    """What a later command needs to know of the text."""
+    return {"data": found} | vocabularies(texts["train"], most)
+
+
+def kept(assets: Mapping[str, Any]) -> dict[str, Any]:
+    """What an earlier run knew of it."""
+    for name in ("source", "target"):
+        if kept_words(assets, name)[:2] != [END, UNKNOWN]:
+            raise ValueError(f"assets: {name} does not begin with {END} and {UNKNOWN}")
+    return dict(assets)
 
 
 def vocabularies(train: Pairs, most: int) -> dict[str, list[str]]:
