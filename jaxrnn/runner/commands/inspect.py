@@ -90,9 +90,8 @@ def read(options: Inspect, found: Run) -> tuple[np.ndarray, str]:
     elif problem.example is None:
         raise ValueError(f"run: {options.run} is a run of {found.name!r}, which shows no example of its input")
     else:
-        where = "" if problem.symbols is None else ", where that has the most letters"
         try:
-            xs, what = problem.example(), f"the run's own valid part{where}"
+            xs, what = problem.example(), "a piece of the run's own valid part"
         except DataGone as gone:
             raise ValueError(f"{gone}; give a file to read, or {told_where(options.run, gone.option)}") from None
     usual = problem.steps or (STEPS if problem.symbols is None else TEXT_STEPS)

@@ -111,7 +111,8 @@ def read_run(directory: Path) -> dict[str, Any]:
             raise ValueError(f"run: {path} is not a run's: it has no {name}")
     for name, kind in KINDS.items():
         if name in found and not _is_of(found[name], kind):
-            raise ValueError(f"run: {path} is not a run's: its {name} is of another type")
+            said = f"run: {path}, of the task {found['task']!r}, is not that of a trained network"
+            raise ValueError(f"{said}: its {name} is of another type")
     return found
 
 

@@ -126,7 +126,9 @@ def told(subject: Subject, found: list[Attribution], places: list[int]) -> str:
 
 def named(subject: Subject, ys: np.ndarray, t: int, k: int, by_step: bool) -> str:
     if subject.symbols is not None and by_step:
-        return f"What speaks for {shown(subject, k)} after step {t} (probability {probability(ys[t], k):.1%})"
+        return (
+            f"What speaks for \u201c{shown(subject, k)}\u201d after step {t} (probability {probability(ys[t], k):.1%})"
+        )
     when = f" at step {t}" if by_step else ""
     y = ys[t] if by_step else ys
     return f"What output {k + 1}{when} rests on, which is {y[..., k].sum():.3g}"

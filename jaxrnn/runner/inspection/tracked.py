@@ -50,7 +50,7 @@ def tracked(subject: Subject) -> Section:
                 "tracking_units",
                 figures.tracks,
                 data,
-                "The unit that goes best with each label, over the sequence shown.",
+                "The unit that goes best with each label, over the sequence shown; r is that of the table.",
             )
         )
     return Section("Units that track something", words, shown)
@@ -132,6 +132,7 @@ def drawn(
         here = {}  # the sequence shown need not be among the probed
     else:
         here = labels
+    moving = {name: label for name, each in here.items() if np.ptp(label := each.astype(float)) > 0}
     own = states(subject.seen)
-    best = sorted((r for r in rows if r["name"] in here), key=lambda r: -(abs(r["r"]) - r["r_by_chance"]))[:TRACKS]
-    return [{**r, "state": own[r["layer"]][:, r["unit"]], "label": here[r["name"]].astype(float)} for r in best]
+    best = sorted((r for r in rows if r["name"] in moving), key=lambda r: r["r_by_chance"] - abs(r["r"]))[:TRACKS]
+    return [{**r, "state": own[r["layer"]][:, r["unit"]], "label": moving[r["name"]]} for r in best]
