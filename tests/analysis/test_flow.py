@@ -60,6 +60,20 @@ def test_norms_of_products_are_those_of_matrix_powers():
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
+def test_a_product_has_the_last_step_first():
+    jacobians = np.random.default_rng(0).normal(size=(3, N, N))
+    expected = np.log(np.linalg.norm(jacobians[2] @ jacobians[1] @ jacobians[0], 2))
+    np.testing.assert_allclose(product_norms(jnp.asarray(jacobians))[0], expected, rtol=1e-12)
+
+
+def test_a_masked_step_holds_the_state_and_a_reset_forgets_it():
+    w = normal([1.5, 1.0, 0.5, 0.2], 0)
+    mask, reset = jnp.ones(T, bool).at[4].set(False), jnp.zeros(T, bool).at[7].set(True)
+    found = step_jacobians(*linear(w), XS, mask=mask, reset=reset)
+    np.testing.assert_array_equal(found[4], np.eye(N))
+    np.testing.assert_array_equal(found[7], np.zeros((N, N)))
+
+
 def test_products_too_small_for_any_float_have_their_logarithm():
     found = product_norms(jnp.broadcast_to(1e-20 * jnp.eye(2, dtype=jnp.float32), (100, 2, 2)))
     np.testing.assert_allclose(found, np.log(1e-20) * np.arange(100, 0, -1), rtol=1e-6)
@@ -210,6 +224,9 @@ def test_dead_units_are_those_that_never_move():
     xs = jnp.abs(jax.random.normal(KEY, (T, B, N_IN)))
     trace = observe(layer, params, layer.carry((B,)), xs).layers["irnn"]
     assert dead_units(trace).tolist() == [False, True, False, True]
+    moves = Carry(jnp.arange(T * B * N, dtype=float).reshape(T, B, N))
+    trace = trace._replace(carry=moves, mask=jnp.zeros((T, B), bool).at[5, 0].set(True))
+    assert dead_units(trace).all()  # what moves where nothing is real is no sign of life
 
 
 def test_a_diagnosis_has_the_gradients_that_grad_gives():
@@ -227,6 +244,7 @@ def test_a_diagnosis_has_the_gradients_that_grad_gives():
     assert set(found.gradient) == set(expected) == set(found.weights)
     for name, norm in expected.items():
         np.testing.assert_allclose(found.gradient[name], norm, rtol=1e-9)
+        np.testing.assert_allclose(found.weights[name], group_norms(params)[name], rtol=1e-12)
     assert found.layers["lstm 0"].gradient.shape == (T,)
 
 

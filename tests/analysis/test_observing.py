@@ -176,6 +176,27 @@ def test_a_network_in_both_directions_is_seen_at_its_own_times():
     close(held, jnp.broadcast_to(carry[3][0].backward.h[1], held.shape))
 
 
+def test_a_layer_that_reads_from_the_end_has_its_gradient_at_its_own_times():
+    """It is the same layer on the sequence turned round."""
+    forward, backward = unroll(gru(N_IN, N)), unroll(gru(N_IN, N), reverse=True)
+    xs = jax.random.normal(jax.random.key(0), (T, B, N_IN))
+    params, carry = started(forward, xs)
+    there = observe(backward, params, carry, xs, loss=lambda ys: (ys[0] * WEIGHTS[0]).sum()).layers["gru"]
+    back = observe(forward, params, carry, xs[::-1], loss=lambda ys: (ys[-1] * WEIGHTS[0]).sum()).layers["gru"]
+    close(there.gradient.h, back.gradient.h[::-1])
+
+
+def test_a_state_that_is_held_has_the_gradient_of_the_one_it_holds():
+    layer = unroll(gru(N_IN, N))
+    xs = jax.random.normal(jax.random.key(0), (T, B, N_IN))
+    params, carry = started(layer, xs)
+    mask = jnp.ones((T, B), bool).at[2].set(False)
+    seen = observe(layer, params, carry, xs, mask=mask, loss=lambda ys: (ys[-1] * WEIGHTS[0]).sum())
+    h = seen.layers["gru"].gradient.h
+    assert jnp.abs(h[2]).min() > 0
+    close(h[2], h[1])
+
+
 def test_last_and_batch_major_are_looked_through():
     layer = batch_major(last(stack(unroll(gru(N_IN, N)), dense(N, 1))))
     xs = jax.random.normal(jax.random.key(0), (B, T, N_IN))
