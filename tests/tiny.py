@@ -41,9 +41,15 @@ def cells(names: Iterable[str]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in names])
 
 
-# Where a law compiles a program for itself, `scan` is tried on these alone, and on all others with `pytest --heavy`:
-# JAX's own loop and derivatives say little of one cell that they do not say of another.
-FEW = {"elman", "lstm_full", "gru_article", "rglru", "learned_carry", "clip_gradient", "zoneout_noise"}
+# Where a law compiles a program for itself, it is tried at each change by `scan` on these alone, since JAX's own loop
+# and derivatives say little of one cell that they do not say of another, and on no other cell that is another's with
+# an option set. `pytest --heavy` tries it on all.
+FEW = {"elman", "lstm_full", "lstm_fgr", "gru_article", "rglru", "learned_carry", "clip_gradient", "zoneout_noise"}
+
+
+def is_seldom_tried(name: str, method: str) -> bool:
+    is_option = isinstance(TESTED[name], functools.partial)
+    return name not in FEW and (method == "scan" or is_option)
 
 
 def cells_and_methods(names: Iterable[str], *, costly: bool = False) -> pytest.MarkDecorator:
@@ -53,8 +59,8 @@ def cells_and_methods(names: Iterable[str], *, costly: bool = False) -> pytest.M
 
 
 def marks(name: str, method: str, costly: bool) -> list[pytest.MarkDecorator]:
-    """A cell's tests run in one worker; the costly ones by `scan` only some of them at each change."""
-    heavy = costly and method == "scan" and name not in FEW
+    """A cell's tests run in one worker; of the costly ones only some at each change."""
+    heavy = costly and is_seldom_tried(name, method)
     return [pytest.mark.xdist_group(name), *[pytest.mark.heavy] * heavy]
 
 
