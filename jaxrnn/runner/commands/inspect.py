@@ -91,8 +91,7 @@ def read(options: Inspect, found: Run) -> tuple[np.ndarray, str]:
         raise ValueError(f"run: {options.run} is a run of {found.name!r}, which shows no example of its input")
     else:
         try:
-            where = "" if problem.symbols is None else ", where that has the most letters"
-            xs, what = problem.example(), f"the run's own valid part{where}"
+            xs, what = problem.example(), "a piece of the run's own valid part"
         except DataGone as gone:
             raise ValueError(f"{gone}; give a file to read, or {told_where(options.run, gone.option)}") from None
     usual = problem.steps or (STEPS if problem.symbols is None else TEXT_STEPS)

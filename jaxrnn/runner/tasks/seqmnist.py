@@ -58,7 +58,8 @@ def make(config: Seqmnist, assets: Mapping[str, Any] | None = None) -> Problem:
     (height, width), white = known["size"], known["white"]
     order = order_of(config.order, height * width)
     judge = of_classes([str(k) for k in range(CLASSES)], known["counts"])
-    layer = network(config, width if config.order == "rows" else 1)
+    n_in = width if config.order == "rows" else 1
+    layer = network(config, n_in)
     outputs = make_outputs(layer, order, white)
 
     def batch(seed: int, step: int) -> Batch:
@@ -108,6 +109,7 @@ def make(config: Seqmnist, assets: Mapping[str, Any] | None = None) -> Problem:
         example=lambda: sequences(data()["valid"].pixels[:1], white, order)[:, 0],
         made_up=lambda: sequences(np.zeros((1, height, width), np.uint8), white, order)[:, 0],
         read=lambda path: sequences(own(path)[:1], white, order)[:, 0],
+        network=lambda config: network(config, n_in),
         anchors=anchors,
         assets=known,
         sha256=lambda: sha256(*(array.tobytes() for split in SPLITS for array in data()[split])),

@@ -102,6 +102,7 @@ def make(config: Tagging, assets: Mapping[str, Any] | None = None) -> Problem:
         made_up=lambda: np.arange(10, dtype=np.int32) % len(words),
         symbols=words,
         read=lambda path: encoded(sentences(path, "file")[0], words),
+        network=lambda config: network(config, len(words), len(tags)),
         assets=known,
         sha256=lambda: sha256(*(" ".join([*s.words, *s.tags]).encode() for part in SPLITS for s in data()[part])),
         finish=finish,
