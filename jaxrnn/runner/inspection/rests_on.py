@@ -13,7 +13,7 @@ from jaxrnn.runner.inspection import figures
 from jaxrnn.runner.inspection.subject import SHOWN_SYMBOLS, Figure, Section, Subject
 
 OUTPUTS = 6
-HALVINGS, TOLERANCE = 24, 0.02  # of integrated_gradients, which ends before where it can
+HALVINGS, TOLERANCE = 16, 0.02  # of integrated_gradients, which ends before where it can
 INCOMPLETE = 0.1  # of the gain: what does not add up better than this is marked
 
 
