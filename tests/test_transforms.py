@@ -21,7 +21,10 @@ QUICK = ("`jit`", "`grad`", "`vmap` over batch")
 ENTRIES = [
     pytest.param(
         *(name, method, column),
-        marks=[*marks(name, method, column not in QUICK), *[THOROUGH] * (column not in QUICK and name not in FEW)],
+        marks=[
+            *marks(name, method, column not in QUICK),
+            *[THOROUGH] * (name not in FEW or (method == "scan" and column not in QUICK)),
+        ],
         id=f"{name}-{method}-{column}",
     )
     for name, method in pairs_of(TESTED)
