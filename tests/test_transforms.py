@@ -16,20 +16,22 @@ from jaxrnn import bidirectional, dense, gru, last, learned_carry, length_mask, 
 BOTH = bidirectional(unroll(lstm(N_IN, N)), unroll(gru(N_IN, N), reverse=True))
 LAYERS = {"stack": stack(BOTH, dense(2 * N, 2)), "last": last(stack(BOTH, dense(2 * N, 2)))}
 layers = pytest.mark.parametrize("name", LAYERS)
-THOROUGH = pytest.mark.thorough
 QUICK = ("`jit`", "`grad`", "`vmap` over batch")
-ENTRIES = [
-    pytest.param(
+OF_EACH_CELL = ("`jvp`", "`grad` of `jvp`", "`checkpoint=`")  # the other columns ask little of a cell's own equations
+
+
+def entry(name, method, column):
+    """The second Python of .ci/run meets FEW alone; at each change some is met by all cells, with --heavy everything."""
+    seldom = column not in (*QUICK, *OF_EACH_CELL) and name not in FEW
+    also = [*[pytest.mark.heavy] * seldom, *[pytest.mark.thorough] * (name not in FEW)]
+    return pytest.param(
         *(name, method, column),
-        marks=[
-            *marks(name, method, column not in QUICK),
-            *[THOROUGH] * (name not in FEW or (method == "scan" and column not in QUICK)),
-        ],
+        marks=[*marks(name, method, column not in QUICK), *also],
         id=f"{name}-{method}-{column}",
     )
-    for name, method in pairs_of(TESTED)
-    for column in CHECKS
-]
+
+
+ENTRIES = [entry(*pair, column) for pair in pairs_of(TESTED) for column in CHECKS]
 
 
 @pytest.mark.parametrize(("name", "method", "column"), ENTRIES)

@@ -51,6 +51,7 @@ def test_a_text_is_seen_through(folder):
         inspected(folder / "text", "-o", out)
 
 
+@pytest.mark.heavy  # tests/analysis/test_fixed_points.py finds the states themselves
 def test_where_a_flip_flop_rests_is_looked_for(folder):
     inspected(folder / "flipflop")
     report, pictures, _ = check(folder / "flipflop" / "inspect")
