@@ -21,7 +21,7 @@ OF_EACH_CELL = ("`jvp`", "`grad` of `jvp`", "`checkpoint=`")  # the other column
 
 
 def entry(name, method, column):
-    """The second Python of .ci/run meets FEW alone; at each change some is met by all cells, with --heavy everything."""
+    """The second Python of .ci/run meets FEW alone; at each change all cells meet some, with --heavy everything."""
     seldom = column not in (*QUICK, *OF_EACH_CELL) and name not in FEW
     also = [*[pytest.mark.heavy] * seldom, *[pytest.mark.thorough] * (name not in FEW)]
     return pytest.param(
