@@ -54,13 +54,12 @@ def make(config: Tagging, assets: Mapping[str, Any] | None = None) -> Problem:
     known = learn(data(), config) if assets is None else {name: kept_words(assets, name) for name in ("words", "tags")}
     words, tags = known["words"], known["tags"]
     layer = network(config, len(words), len(tags))
-    longest = functools.cache(lambda: max(len(sentence.words) for sentence in data()["train"]))
+    train = functools.cache(lambda: [places_of(sentence, known) for sentence in data()["train"]])
+    longest = functools.cache(lambda: max(len(xs) for xs, _ in train()))
     tag = make_tag(layer, tags)
 
     def batch(seed: int, step: int) -> Batch:
-        train = data()["train"]
-        chosen = [train[k] for k in draw(len(train), config.batch, seed, step)]
-        return batch_of(chosen, known, longest())
+        return batch_of([train()[k] for k in draw(len(train()), config.batch, seed, step)], longest())
 
     def loss(params: PyTree, carry: PyTree, batch: Batch, key: PRNGKeyArray) -> tuple[Float[Array, ""], PyTree]:
         mask = length_mask(batch.lengths, batch.xs.shape[0])
@@ -146,14 +145,17 @@ def encoded(words: Sequence[str], vocabulary: Sequence[str]) -> Int[np.ndarray, 
     return symbols.encode([spelt(word) for word in words], list(vocabulary))
 
 
-def batch_of(chosen: Sequence[Tagged], known: Mapping[str, list[str]], T: int) -> Batch:
+def places_of(sentence: Tagged, known: Mapping[str, list[str]]) -> tuple[Int[np.ndarray, "T"], list[int]]:
+    """Its words and its tags, as places among those that are known."""
+    return encoded(sentence.words, known["words"]), [known["tags"].index(tag) for tag in sentence.tags]
+
+
+def batch_of(chosen: Sequence[tuple[np.ndarray, list[int]]], T: int) -> Batch:
     """Sentences side by side, zeros where they have ended."""
-    places = {tag: place for place, tag in enumerate(known["tags"])}
     xs, ys = np.zeros((2, T, len(chosen)), np.int32)
     for k, (words, tags) in enumerate(chosen):
-        xs[: len(words), k] = encoded(words, known["words"])
-        ys[: len(words), k] = [places[tag] for tag in tags]
-    lengths = np.array([len(sentence.words) for sentence in chosen], np.int32)
+        xs[: len(words), k], ys[: len(tags), k] = words, tags
+    lengths = np.array([len(words) for words, _ in chosen], np.int32)
     share = np.full(len(chosen), len(chosen) / lengths.sum(), np.float32)
     return Batch(xs, ys, lengths, share)
 
