@@ -47,14 +47,14 @@ ELMAN, LSTM = network(elman), network(lstm)
 CHRONO = network(lambda n_in, n: chrono(lstm(n_in, n), LONG))
 
 
-def batch(key: Array, T: int) -> tuple[Float[Array, "T B symbols"], Int[Array, "B"]]:
+def batch(key: Array, T: int, count: int = B) -> tuple[Float[Array, "T count symbols"], Int[Array, "count"]]:
     """Distractors 0 to 3, and 4 or 5 at two places."""
     keys = jax.random.split(key, 5)
-    symbols, each = jax.random.randint(keys[0], (T, B), 0, 4), jnp.arange(B)
-    which = jnp.zeros(B, int)
+    symbols, each = jax.random.randint(keys[0], (T, count), 0, 4), jnp.arange(count)
+    which = jnp.zeros(count, int)
     for k, (low, high) in enumerate(((T // 10, 2 * T // 10), (4 * T // 10, 5 * T // 10))):
-        mark = jax.random.randint(keys[1 + k], (B,), 0, 2)
-        symbols = symbols.at[jax.random.randint(keys[3 + k], (B,), low, high + 1), each].set(4 + mark)
+        mark = jax.random.randint(keys[1 + k], (count,), 0, 2)
+        symbols = symbols.at[jax.random.randint(keys[3 + k], (count,), low, high + 1), each].set(4 + mark)
         which = 2 * which + mark
     return jax.nn.one_hot(symbols, SYMBOLS), which
 

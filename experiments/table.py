@@ -2,7 +2,8 @@
 
 table.toml says which results there are, beside which figure of a paper each stands, and what was tried for it; the
 numbers come from results/*/*/result.json alone. A row's `metric` is looked up there; `trials` asks for the share of
-seeds that met the criterion and the presentations that they took.
+seeds that met the criterion and the presentations that they took. A section with a `script` shows what that keeps in
+place of rows.
 """
 
 import json
@@ -21,12 +22,24 @@ def page() -> str:
 
 
 def section(of: dict[str, Any]) -> str:
+    return "\n\n".join([f"## {of['title']}", of["about"].strip(), *(of_script(of) if "script" in of else of_rows(of))])
+
+
+def of_script(of: dict[str, Any]) -> list[str]:
+    """Of a script that keeps NAME.json and NAME.png: the command, the picture, and where it ran."""
+    found = json.loads((HERE / "results" / f"{of['script']}.json").read_text(encoding="utf-8"))
+    picture = f"![{of['shows']}](results/{of['script']}.png)"
+    command = f"`{found['command']}` writes [its numbers](results/{of['script']}.json) and the picture."
+    return [command, picture, foot([({"what": of["title"]}, found)])]
+
+
+def of_rows(of: dict[str, Any]) -> list[str]:
     rows = [(row, result(row)) for row in of["rows"]]
     tried = [f"* {row['what']}: {row['tried']}" for row, _ in rows if "tried" in row]
     pictures = [f"![{row['shows']}](results/{row['result']}/{row['picture']})" for row, _ in rows if "picture" in row]
     table = "\n".join([HEAD, *(line(row, found) for row, found in rows)])
-    parts = [f"## {of['title']}", of["about"].strip(), table, "\n".join(tried), "\n\n".join(pictures), foot(rows)]
-    return "\n\n".join(part for part in parts if part)
+    parts = [table, "\n".join(tried), "\n\n".join(pictures), foot(rows)]
+    return [part for part in parts if part]
 
 
 def result(row: dict[str, Any]) -> dict[str, Any]:

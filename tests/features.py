@@ -98,6 +98,12 @@ LAYERS = [
         "test_truncated.py::test_the_gradient_is_the_sum_of_those_of_the_windows",
     ),
     Row(
+        "vanishing gradients regularised",
+        "yes",
+        "nnnnnn",
+        "analysis/test_preserving.py::test_an_elman_network_has_equations_9_and_10",
+    ),
+    Row(
         "recomputation to save memory",
         "yes",
         "hhhhnn",

@@ -1,6 +1,7 @@
 """See inside a network: what it costs, why it is hard to train, and what its states hold.
 
-Every function takes any Layer and arrays, and gives arrays or plain numbers; none draws.
+Every function takes any Layer and arrays, and gives arrays or plain numbers; none draws. One changes what is learnt:
+`regularised_gradients`.
 """
 
 from jaxrnn.analysis.advice import Advice, advise
@@ -22,6 +23,7 @@ from jaxrnn.analysis.lyapunov import lyapunov
 from jaxrnn.analysis.memory import activation_bytes, checkpointed, memory_against_T
 from jaxrnn.analysis.observing import Observation, Trace, observe, observe_gradients, observe_loss
 from jaxrnn.analysis.pca import Pca, pca, projected
+from jaxrnn.analysis.preserving import regularised_gradients
 from jaxrnn.analysis.probes import Probe, probe
 from jaxrnn.analysis.saliency import Attribution, gradient_times_input, integrated_gradients
 from jaxrnn.analysis.saturation import Saturation, dead_units, saturation
@@ -74,6 +76,7 @@ __all__ = [
     "projected",
     "reach",
     "recurrent_radii",
+    "regularised_gradients",
     "saturation",
     "scattered",
     "step_jacobians",

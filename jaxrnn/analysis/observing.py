@@ -94,6 +94,14 @@ def observe_gradients(
     function: Callable[..., tuple[Any, Any]], params: Params, *rest: Any, of_params: bool = True
 ) -> tuple[tuple[Any, Any], Any, dict[str, Trace]]:
     """(function(params, *rest), its gradient for params, the Trace of each recurrent layer), as `observe_loss`."""
+    value, of, calls, noted, gradients = looked_on(function, params, *rest, of_params=of_params)
+    return value, of, _joined(calls, noted, gradients)
+
+
+def looked_on(
+    function: Callable[..., tuple[Any, Any]], params: Params, *rest: Any, of_params: bool = True
+) -> tuple[tuple[Any, Any], Any, list["Call"], list["Noted"], list[Any]]:
+    """What `observe_gradients` gives, call by call: (value, its gradient, the calls, their arrays, their gradients)."""
     found = _found(function, params, *rest)
 
     def run(nudges: list[Any], given: Params) -> tuple[Any, tuple[Any, list[Noted]]]:
@@ -108,7 +116,7 @@ def observe_gradients(
     ]
     derived = jax.value_and_grad(run, (0, 1), has_aux=True)
     (value, (aux, noted)), (gradients, of) = derived(nudges, params if of_params else None)
-    return (value, aux), of, _joined(found.calls, noted, gradients)
+    return (value, aux), of, found.calls, noted, gradients
 
 
 def calls(layer: Layer, params: Params, carry: Carry, xs: Any) -> tuple[list["Call"], list["Noted"]]:
