@@ -17,7 +17,6 @@ is read with, the mean over all its places.
 """
 
 import functools
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +29,7 @@ import optax
 from jaxtyping import Array, Float, PyTree
 from scipy.cluster.hierarchy import dendrogram, fcluster, linkage
 
+from experiments.gradient_flow import compact
 from jaxrnn import Layer, dense, elman, stack, unroll
 from jaxrnn.runner.record import provenance
 
@@ -255,14 +255,15 @@ def likelihoods(read: list[list[str]], ids: np.ndarray) -> Float[np.ndarray, "T-
 
 
 def main() -> None:
+    result = {"command": "python -m experiments.elman1990", "sizes": {k: v._asdict() for k, v in SIZES.items()}}
+    result |= provenance()
     numbers = np.random.default_rng(0)
     found = {"xor": of_xor(numbers), "syllables": of_syllables(numbers), "letters": of_letters(numbers)}
     found["words"] = of_words(numbers)
+    result["streams"] = plain(found)
     RESULTS.mkdir(exist_ok=True)
-    draw(found)
-    result = {"command": "python -m experiments.elman1990", "sizes": {k: v._asdict() for k, v in SIZES.items()}}
-    result |= {"streams": plain(found), **provenance()}
-    (RESULTS / "elman1990.json").write_text(json.dumps(result, indent=1) + "\n")
+    (RESULTS / "elman1990.json").write_text(compact(result) + "\n")
+    draw(result["streams"])
 
 
 def plain(found: Any) -> Any:
@@ -286,15 +287,16 @@ def draw(found: dict[str, Any]) -> None:
     a.plot(bits, found["xor"]["rms_of_12_bits"], "o-", color="C0", label=f"the best of {XOR_SEEDS} in training")
     a.plot([], [], color="0.8", label="the others")
     a.set(title="Exclusive or: every third bit follows from the two before", xlabel="bit", ylabel="RMS error")
-    a.set_xticks(bits)
-    a.legend(loc="lower left")
+    a.set(xticks=bits, ylim=(0.2, 0.6))
+    a.legend(loc="lower left", ncols=2)
 
     text = found["syllables"]["text"]
     b.plot(found["syllables"]["rms"], "o-", label="all six bits")
     b.plot(found["syllables"]["consonant_bit"], ".--", color="C1", label="whether it is a consonant")
     b.set_xticks(range(len(text)), text)
     b.set(title="ba, dii, guuu: which consonant comes is free, when it comes is not", ylabel="RMS error")
-    b.legend(loc="upper right")
+    b.set_ylim(-0.02, 0.45)
+    b.legend(loc="upper right", ncols=2)
 
     of = found["letters"]
     c.plot(of["rms"], "o-")
