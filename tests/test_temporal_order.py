@@ -42,7 +42,7 @@ def test_a_tiny_run_writes_its_result_and_picture(tmp_path, monkeypatch):
     tiny = {"LENGTHS": (10,), "TRIED_AT": 10, "UPDATES": 2, "BETWEEN_LOOKS": 1, "RATES": (0.1,), "TESTED": 20}
     for name, value in {**tiny, "SEEDS": (0, 1), "TRIED_SEEDS": (2, 3), "RESULTS": tmp_path}.items():
         monkeypatch.setattr(temporal_order, name, value)
-    with jax.enable_x64(False), jax.numpy_dtype_promotion("standard"):
+    with jax.numpy_dtype_promotion("standard"):
         temporal_order.main()
     result = json.loads((tmp_path / "temporal_order.json").read_text())
     assert result["rates"]["chosen"] == {"SGD": 0.1, "SGD-C": 0.1, "SGD-CR": 0.1}
