@@ -33,7 +33,7 @@ from jaxrnn.analysis import regularised_gradients
 from jaxrnn.runner.record import provenance
 
 RESULTS = Path(__file__).parent / "results"
-LENGTHS = (10, 20, 30, 40, 50)
+LENGTHS = (10, 20, 30, 50)
 UPDATES, BETWEEN_LOOKS = 2500, 500
 RATES, TRIED_AT, TRIED_SEEDS = (0.02, 0.06, 0.2), 20, (5, 6, 7)
 SEEDS = (0, 1, 2, 3, 4)
