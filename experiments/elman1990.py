@@ -76,7 +76,7 @@ class Size(NamedTuple):
     n: int
     updates: int
     rate: float
-    count: int  # triples, syllables or sentences in a stream
+    long: int  # triples, syllables or sentences in a stream
 
 
 SIZES = {
@@ -171,7 +171,7 @@ def rms(errors: Float[np.ndarray, "*any n"]) -> Float[np.ndarray, "*any"]:
 def of_xor(numbers: np.random.Generator) -> dict[str, Any]:
     """RMS error over 12 bits in a row, over 1,200 new ones, of all nets and of the one that learnt best."""
     size = SIZES["xor"]
-    stream = jnp.asarray(xor(numbers, size.count))
+    stream = jnp.asarray(xor(numbers, size.long))
     params, losses = jax.vmap(lambda seed: learn(seed, stream, size))(jnp.arange(XOR_SEEDS))
     new = jnp.asarray(xor(numbers, 401))
     found = np.asarray(jax.vmap(lambda params: errors(params, new, size))(params))[:, 2:1202, 0]  # of bit 4 and so on
@@ -189,7 +189,7 @@ def _third(curves: Float[np.ndarray, "seeds 12"]) -> int:
 def of_syllables(numbers: np.random.Generator) -> dict[str, Any]:
     """Of new letters: the RMS error of all six bits, and that of the bit that says consonant."""
     size = SIZES["syllables"]
-    params, _ = learn(0, jnp.asarray(coded(syllables(numbers, size.count), FEATURES)), size)
+    params, _ = learn(0, jnp.asarray(coded(syllables(numbers, size.long), FEATURES)), size)
     new = syllables(numbers, 1000)
     found = np.asarray(errors(params, jnp.asarray(coded(new, FEATURES)), size))
     free = np.array([letter in "bdg" for letter in new[1:]])
@@ -208,7 +208,7 @@ def of_syllables(numbers: np.random.Generator) -> dict[str, Any]:
 
 def of_letters(numbers: np.random.Generator) -> dict[str, Any]:
     size, code = SIZES["letters"], five_bits()
-    params, _ = learn(0, jnp.asarray(coded("".join(letters(numbers, size.count)), code)), size)
+    params, _ = learn(0, jnp.asarray(coded("".join(letters(numbers, size.long)), code)), size)
     words = letters(numbers, 200)
     place = np.concatenate([np.arange(len(word)) for word in words])[1:]
     found = rms(np.asarray(errors(params, jnp.asarray(coded("".join(words), code)), size)))
@@ -223,7 +223,7 @@ def of_letters(numbers: np.random.Generator) -> dict[str, Any]:
 
 def of_words(numbers: np.random.Generator) -> dict[str, Any]:
     size = SIZES["words"]
-    read = sentences(numbers, size.count)
+    read = sentences(numbers, size.long)
     ids = np.array([WORDS.index(word) for sentence in read for word in sentence])
     stream = jnp.asarray(np.eye(CODES, dtype=np.float32)[ids])
     params, _ = learn(0, stream, size)
@@ -301,7 +301,7 @@ def draw(found: dict[str, Any]) -> None:
     of = found["letters"]
     c.plot(of["rms"], "o-")
     for k in np.flatnonzero(of["begins"]):
-        c.axvline(k, color="0.8", lw=1, zorder=0)
+        c.axvline(float(k), color="0.8", lw=1, zorder=0)
     c.set_xticks(range(len(of["text"])), of["text"])
     c.set(title="Letters of words without spaces: grey lines where words begin", ylabel="RMS error")
 

@@ -45,7 +45,7 @@ def test_likelihoods_are_counts_after_the_same_beginning():
 
 
 def test_a_tiny_run_writes_its_result_and_picture(tmp_path, monkeypatch):
-    tiny = {name: size._replace(updates=2, count=120) for name, size in elman1990.SIZES.items()}
+    tiny = {name: size._replace(updates=2, long=120) for name, size in elman1990.SIZES.items()}
     monkeypatch.setattr(elman1990, "SIZES", tiny)
     monkeypatch.setattr(elman1990, "RESULTS", tmp_path)
     with jax.enable_x64(False), jax.numpy_dtype_promotion("standard"):
