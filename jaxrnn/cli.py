@@ -134,7 +134,8 @@ def sample(run: Path, /, *, config: Annotated[Sample | None, Parameter(name="*")
         raise ValueError(f"run: {run} is a run of {found.name!r}, wanted one of 'text'")
     if found.config.seeds:
         print(f"jaxrnn: member {how.member} is seed {found.config.seeds[how.member]}", file=sys.stderr)
-    print(continue_prompt(found.problem.layer, found.params, found.problem.assets["vocabulary"], how))
+    vocabulary, level = found.problem.assets["vocabulary"], found.config.level
+    print(continue_prompt(found.problem.layer, found.params, vocabulary, level, how))
 
 
 @app.command
