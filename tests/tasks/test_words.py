@@ -124,6 +124,8 @@ def test_a_token_that_the_train_part_lacks_is_the_unknown_one(tmp_path):
         problem = text.make(config)
     vocabulary = problem.assets["vocabulary"]
     assert sorted(vocabulary) == ["\n", "<unk>", "a", "b", "d"]
+    assert problem.read is not None
+    assert problem.said is not None
     assert [vocabulary[k] for k in problem.read(other)] == ["d", "<unk>", "\n"]
     assert [vocabulary[k] for k in problem.said("u.s. d")] == ["<unk>", "d"]
     assert problem.unit == "bits a token"
