@@ -117,11 +117,11 @@ def compare(T: int, rates: dict[str, tuple[float, ...]], seeds: tuple[int, ...])
 
 
 def told(shares: Float[np.ndarray, "seeds looks"]) -> dict[str, Any]:
-    there = shares < SOLVED
-    first = (1 + there.argmax(1)) * BETWEEN_LOOKS
+    there = np.asarray(shares < SOLVED)
+    first, solved = (1 + there.argmax(1)) * BETWEEN_LOOKS, np.any(there, 1).tolist()
     return {
-        "solved": there.any(1).tolist(),
-        "updates_until_then": [int(k) if met else None for k, met in zip(first, there.any(1), strict=True)],
+        "solved": solved,
+        "updates_until_then": [int(k) if met else None for k, met in zip(first, solved, strict=True)],
         "least_share_wrong": [round(float(a), 4) for a in shares.min(1)],
     }
 

@@ -59,10 +59,10 @@ def regularised_gradients(
 
 
 def _check(weight: Any) -> None:
-    number = isinstance(weight, numbers.Real) and not isinstance(weight, bool)
-    if number and math.isfinite(weight) and weight >= 0:
-        return
-    if number or getattr(weight, "shape", None) != () or not jnp.issubdtype(weight.dtype, jnp.floating):
+    """A number of at least 0, or an array of one, which may be traced."""
+    number = isinstance(weight, float | numbers.Integral) and not isinstance(weight, bool)
+    array = getattr(weight, "shape", None) == () and jnp.issubdtype(weight.dtype, jnp.floating)
+    if not (0 <= float(weight) < math.inf if number else array):
         raise ValueError(f"regularised_gradients: weight is {short(weight)}, wanted a number of at least 0")
 
 

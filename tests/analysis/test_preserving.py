@@ -1,5 +1,7 @@
 """The regulariser of Pascanu et al. 2013: equal to the paper's equations, written out, and the same for any cell."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +11,7 @@ from tiny import DERIVED, N_IN, B, N, T, cells, close, example, randomized, weig
 from jaxrnn import bidirectional, elman, gru, stack, truncate, unroll
 from jaxrnn.analysis import group_norms, regularised_gradients, step_jacobians
 from jaxrnn.gated import small
+from jaxrnn.types import Gated
 
 XS = jax.random.normal(jax.random.key(1), (T, B, N_IN))
 KEY = jax.random.key(2)
@@ -65,7 +68,7 @@ def test_omega_is_of_all_that_a_cell_carries(name):
     """By step Jacobians; a step that is masked or begins afresh has no part."""
     e = example(name, ())
     layer = unroll(e.cell, "scan")
-    where = {"mask": jnp.arange(T) != 3, "reset": jnp.arange(T) == 1}
+    where: dict[str, Any] = {"mask": jnp.arange(T) != 3, "reset": jnp.arange(T) == 1}
     *_, omegas = regularised(layer, e.params, e.carry, e.xs, loss=lambda carry, ys: weighed(carry), **where)
     jacobians = np.array(step_jacobians(layer, e.params, e.carry, e.xs, **where))
     end = jax.grad(weighed)(layer.apply(e.params, e.carry, e.xs, **where)[0])
@@ -85,14 +88,15 @@ def test_the_matrix_of_a_gated_cell_counts_and_its_gates_are_constants(name):
     _, extra, _ = regularised(layer, e.params, e.carry, e.xs, loss=lambda carry, ys: weighed(carry))
     jacobians = np.array(step_jacobians(layer, e.params, e.carry, e.xs))
     end = jax.grad(weighed)(layer.apply(e.params, e.carry, e.xs)[0])
-    us = e.cell.project(e.params, e.xs)
+    us, gated = e.cell.project(e.params, e.xs), e.cell.fast
+    assert isinstance(gated, Gated)
 
     def omega(w_h):
         total, carry = 0.0, e.carry
         for u, push in zip(us, pushes(jacobians, end), strict=True):
 
             def gates(carry, v, u=u):
-                return e.cell.fast.gates(small(e.params), carry, u, v)[0]
+                return gated.gates(small(e.params), carry, u, v)[0]
 
             after, back = jax.vjp(gates, carry, carry.h @ e.params.w_h)
             parts = jnp.split(jnp.asarray(push), len(jax.tree.leaves(carry)))
