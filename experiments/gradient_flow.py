@@ -89,7 +89,7 @@ def train(seed: Array, rate: Array, clip: Array) -> tuple[Any, ...]:
         (value, _), gradient = jax.value_and_grad(loss, has_aux=True)(
             params, *batch(jax.random.fold_in(key, step), SHORT)
         )
-        norm = optax.global_norm(gradient)
+        norm = optax.tree.norm(gradient)
         first = (norm > STEEP) & (found < 0)
         before, found = jax.tree.map(lambda new, old: jnp.where(first, new, old), (params, step), (before, found))
         scaled = rate * jnp.minimum(1, clip / norm)

@@ -71,7 +71,7 @@ def train(net: Net, first: Array, T: int, weight: float) -> tuple[Net, Float[Arr
             _, gradient, _ = regularised_gradients(loss, params, *given, weight=weight / T)
         else:
             gradient, _ = jax.grad(loss, has_aux=True)(params, *given)
-        rate = net.rate * jnp.minimum(1, net.clip / optax.global_norm(gradient))
+        rate = net.rate * jnp.minimum(1, net.clip / optax.tree.norm(gradient))
         return jax.tree.map(lambda p, g: p - rate * g, params, gradient), ()
 
     params, _ = jax.lax.scan(update, net.params, first + jnp.arange(BETWEEN_LOOKS))
