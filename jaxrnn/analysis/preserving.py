@@ -61,7 +61,8 @@ def regularised_gradients(
 def _check(weight: Any) -> None:
     """A number of at least 0, or an array of one, which may be traced."""
     number = isinstance(weight, float | numbers.Integral) and not isinstance(weight, bool)
-    array = getattr(weight, "shape", None) == () and jnp.issubdtype(weight.dtype, jnp.floating)
+    dtype, shape = getattr(weight, "dtype", None), getattr(weight, "shape", None)
+    array = dtype is not None and shape == () and jnp.issubdtype(dtype, jnp.floating)
     if not (0 <= float(weight) < math.inf if number else array):
         raise ValueError(f"regularised_gradients: weight is {short(weight)}, wanted a number of at least 0")
 
