@@ -28,10 +28,10 @@ class Cerg(Trained):
 
     cell: str = "lstm2000"
     forget: bool = True
-    length: Count = 100
+    length: Count = 50
     stream: Count = 100_000
     steps: Count = 10_000
-    rate: float = 1e-2
+    rate: float = 2e-2
     schedule: Literal["cosine", "linear", "exponential", "constant"] = "constant"
-    evaluate_every: Count = 250
+    evaluate_every: Count = 500
     checkpoint_every: Count = 1000
