@@ -99,7 +99,7 @@ def judged(split: str, T: int) -> Int[np.ndarray, "T streams"]:
     return flips(np.random.default_rng([0, ("valid", "test").index(split), 1]), T, STREAMS)
 
 
-def walk(place: Int[Array, "*B"], ways: Int[Array, "T *B"]) -> tuple[Int[Array, "*B"], Symbols]:
+def walk(place: Int[Array, "*B"], ways: Int[Array | np.ndarray, "T *B"]) -> tuple[Int[Array, "*B"], Symbols]:
     """Where the streams are after these flips, and what was read."""
 
     def step(place: Array, way: Array) -> tuple[Array, Symbols]:
@@ -107,7 +107,7 @@ def walk(place: Int[Array, "*B"], ways: Int[Array, "T *B"]) -> tuple[Int[Array, 
         may = jnp.asarray(CHAIN.may, default_float())
         return to, Symbols(jnp.asarray(CHAIN.symbols)[place, way], may[to], to)
 
-    return jax.lax.scan(step, place, ways.astype(place.dtype))
+    return jax.lax.scan(step, place, jnp.asarray(ways, place.dtype))
 
 
 def probed() -> Probed:
