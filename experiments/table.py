@@ -74,7 +74,7 @@ def streams(found: dict[str, Any]) -> str:
 def share(which: list[bool], numbers: list[float]) -> str:
     """How many of all, and the mean of their numbers."""
     theirs = [number for number, one in zip(numbers, which, strict=True) if one]
-    return f"{100 * len(theirs) / len(which):.0f} %" + (f" <{statistics.mean(theirs):,.0f}>" if theirs else "")
+    return f"{100 * len(theirs) / len(which):.0f} %" + (f" ({statistics.mean(theirs):,.0f})" if theirs else "")
 
 
 def solved(found: dict[str, Any]) -> list[bool]:

@@ -129,9 +129,10 @@ def network(config: Cerg) -> Layer:
     policy, n_in = policy_of(config), len(SYMBOLS)
     cell = CELLS[config.cell](n_in, CELLS_OF_PAPER, policy=policy)
     if config.cell == "lstm2000":
-        near = tuple(0.5 * (k + 1) for k in range(BLOCKS))  # 0.5 to 2
-        far = tuple(-bias for bias in near)
-        cell = lstm2000(n_in, CELLS_OF_PAPER, BLOCKS, far, near if config.forget else None, far, policy=policy)
+        rising = tuple(0.5 * (k + 1) for k in range(BLOCKS))  # 0.5 to 2
+        falling = tuple(-bias for bias in rising)
+        forget = rising if config.forget else None
+        cell = lstm2000(n_in, CELLS_OF_PAPER, BLOCKS, falling, forget, falling, policy=policy)
         cell = initialize(cell, w_x=small, w_h=small)
     recurrent = unroll(cell)
     seen = n_in + width(recurrent, n_in)
