@@ -17,7 +17,7 @@ except ModuleNotFoundError:
 
 from jaxrnn.bench.options import Bench
 from jaxrnn.runner.commands.options import Compare, Doctor, Eval, Export, Inspect, Predict, Sweep
-from jaxrnn.runner.config import Config, How, Sample, Trained
+from jaxrnn.runner.config import Config, How, Sample, Text, Trained
 from jaxrnn.runner.config.reading import as_toml, from_options
 from jaxrnn.runner.files import printable, read_small, reason, told
 from jaxrnn.runner.stopping import Stopped, catching
@@ -130,11 +130,12 @@ def sample(run: Path, /, *, config: Annotated[Sample | None, Parameter(name="*")
 
     how = config or Sample()
     found = load_run(run, how.member)
-    if found.name != "text":
+    if not isinstance(found.config, Text):
         raise ValueError(f"run: {run} is a run of {found.name!r}, wanted one of 'text'")
     if found.config.seeds:
         print(f"jaxrnn: member {how.member} is seed {found.config.seeds[how.member]}", file=sys.stderr)
-    print(continue_prompt(found.problem.layer, found.params, found.problem.assets["vocabulary"], how))
+    vocabulary, level = found.problem.assets["vocabulary"], found.config.level
+    print(continue_prompt(found.problem.layer, found.params, vocabulary, level, how))
 
 
 @app.command

@@ -2,7 +2,8 @@
 
 One example and one step at a time, in float64, written from the equations and from nothing in jaxrnn.
 
-    elman          h' = tanh(x W_x + h W_h + b)                   Elman 1990
+    elman          h' = tanh(x W_x + h W_h + b)                   Elman 1990, in the article's form
+    elman_sigmoid  h' = s(x W_x + h W_h + b)                      Elman 1990; Mikolov 2010
     lstm           no peepholes                                   Hochreiter 1997, with f from Gers 2000
     lstm_diagonal  a unit's gates see its own cell state          Gers 2002; Graves 2013, equations 7-11
     lstm_full      a unit's gates see every unit's cell state     the article
@@ -29,6 +30,7 @@ The article is the text the library sets out from. The others:
     Gers 2000          Schmidhuber and Cummins: Learning to forget
     Gers 2002          Schraudolph and Schmidhuber: Learning precise timing with LSTM recurrent networks
     Graves 2013        Generating sequences with recurrent neural networks, arXiv:1308.0850
+    Mikolov 2010       et al.: Recurrent neural network based language model
     Cho 2014           et al.: Learning phrase representations using RNN encoder-decoder, arXiv:1406.1078
     Le 2015            Jaitly and Hinton: A simple way to initialize recurrent networks of rectified linear units
     Zhou 2016          et al.: Minimal gated unit for recurrent neural networks
@@ -48,11 +50,15 @@ def s(a):
     return (1 + np.tanh(a / 2)) / 2
 
 
-def elman(p, carry, x):
-    """h' = tanh(x W_x + h W_h + b); Elman 1990, in the article's form."""
+def elman(p, carry, x, act=np.tanh):
+    """h' = act(x W_x + h W_h + b), act the tanh of the article or the s of Elman 1990."""
     (h,) = carry
-    h = np.tanh(x @ p.w_x + h @ p.w_h + p.b)
+    h = act(x @ p.w_x + h @ p.w_h + p.b)
     return (h,), h
+
+
+def elman_sigmoid(p, carry, x):
+    return elman(p, carry, x, s)
 
 
 def _lstm(p, carry, x, w_ci, w_cf, w_co):
@@ -361,6 +367,7 @@ def lstm2000(p, carry, x, gates=3):
 
 ORACLES = {
     "elman": elman,
+    "elman_sigmoid": elman_sigmoid,
     "lstm": lstm,
     "lstm_diagonal": lstm_diagonal,
     "lstm_full": lstm_full,

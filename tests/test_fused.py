@@ -223,7 +223,9 @@ STEPS_OF_ONES_OWN = [_batched_weight, _one_input_for_all, _chosen, _nothing_kept
 
 
 @pytest.mark.parametrize("step", STEPS_OF_ONES_OWN, ids=lambda f: f.__name__)
-@pytest.mark.parametrize("batch", [B, T], ids=["B", "as many sequences as steps"])
+@pytest.mark.parametrize(
+    "batch", [pytest.param(B, id="B"), pytest.param(T, marks=pytest.mark.heavy, id="as many sequences as steps")]
+)
 def test_a_step_of_ones_own_equals_scan(step, batch):
     def project(params, xs, key=None):
         return xs[:, :1] if step is _one_input_for_all else xs

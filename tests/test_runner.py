@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from tiny import FEW
 
 from jaxrnn import CELLS
 from jaxrnn.cli import main
@@ -383,7 +384,7 @@ def test_an_evaluation_in_pieces_equals_the_whole(monkeypatch):
     assert text.make_evaluate(layer)(params, letters) == pytest.approx(whole, rel=1e-12)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", [c if c in FEW else pytest.param(c, marks=pytest.mark.heavy) for c in CELLS])
 def test_every_cell_makes_the_networks_of_the_tasks(cell):
     """A projected cell's output is narrower than its units."""
     layers = text.network(Text(cell=cell, units=4, embedding=3, layers=2), 5), article.network(Article(units=4), cell)

@@ -5,7 +5,6 @@ B, H]. `ours` takes these as they are and is written in JAX, so that gradients m
 """
 
 import functools
-import itertools
 from typing import NamedTuple
 
 import jax
@@ -44,7 +43,10 @@ class Case(NamedTuple):
 
 
 CASES = [
-    *(Case(*shape) for shape in itertools.product((1, 6), (1, 3), (1, 5), (1, 7))),
+    Case(1, 1, 1, 1),
+    Case(1, 3, 5, 7),
+    Case(6, 1, 1, 7),
+    Case(6, 3, 5, 1),
     Case(5, 2, 3, 4),
     Case(30, 2, 3, 17),
     Case(12, 8, 16, 32),

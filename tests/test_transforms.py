@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from jax.sharding import PartitionSpec as P
-from tiny import DERIVED, FEW, N_IN, TESTED, B, N, close, example, loss, marks, pairs_of, randomized
+from tiny import DERIVED, N_IN, TESTED, B, N, close, example, loss, marks, pairs_of, randomized
 from transformations import ALONG_BATCH, CHECKS, assert_reduces_outside_loops, sharded_loss_and_grads
 
 from jaxrnn import bidirectional, dense, gru, last, learned_carry, length_mask, lstm, stack, unroll
@@ -16,18 +16,16 @@ from jaxrnn import bidirectional, dense, gru, last, learned_carry, length_mask, 
 BOTH = bidirectional(unroll(lstm(N_IN, N)), unroll(gru(N_IN, N), reverse=True))
 LAYERS = {"stack": stack(BOTH, dense(2 * N, 2)), "last": last(stack(BOTH, dense(2 * N, 2)))}
 layers = pytest.mark.parametrize("name", LAYERS)
-QUICK = ("`jit`", "`grad`", "`vmap` over batch")
-OF_EACH_CELL = ("`jvp`", "`grad` of `jvp`", "`checkpoint=`")  # the other columns ask little of a cell's own equations
+OF_EACH_CELL = ("`grad`", "`vmap` over batch")  # the other columns ask little of a cell's own equations
+NEWEST = ("lstm_full", "clip_gradient")  # for the second Python of .ci/run
 
 
 def entry(name, method, column):
-    """The second Python of .ci/run meets FEW alone; at each change all cells meet some, with --heavy everything."""
-    seldom = column not in (*QUICK, *OF_EACH_CELL) and name not in FEW
-    also = [*[pytest.mark.heavy] * seldom, *[pytest.mark.thorough] * (name not in FEW)]
+    """At each change all cells meet some of it by what `auto` takes, with --heavy everything."""
+    costly = column not in OF_EACH_CELL or method == "scan"
+    thorough = [pytest.mark.thorough] * (name not in NEWEST)
     return pytest.param(
-        *(name, method, column),
-        marks=[*marks(name, method, column not in QUICK), *also],
-        id=f"{name}-{method}-{column}",
+        *(name, method, column), marks=[*marks(name, costly), *thorough], id=f"{name}-{method}-{column}"
     )
 
 

@@ -41,27 +41,20 @@ def cells(names: Iterable[str]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in names])
 
 
-# Where a law compiles a program for itself, it is tried at each change by `scan` on these alone, since JAX's own loop
-# and derivatives say little of one cell that they do not say of another, and on no other cell that is another's with
-# an option set. `pytest --heavy` tries it on all.
-FEW = {"elman", "lstm_full", "lstm_fgr", "gru_article", "rglru", "learned_carry", "clip_gradient", "zoneout_noise"}
-
-
-def is_seldom_tried(name: str, method: str) -> bool:
-    is_option = isinstance(TESTED[name], functools.partial)
-    return name not in FEW and (method == "scan" or is_option)
+# Where a law compiles a program for itself, it is tried at each change on these alone, which have a bit of everything:
+# what the loops and JAX say of one cell they say of another. `pytest --heavy` tries it on all.
+FEW = {"elman", "lstm_full", "gru_article", "rglru", "clip_gradient", "zoneout_noise"}
 
 
 def cells_and_methods(names: Iterable[str], *, costly: bool = False) -> pytest.MarkDecorator:
     """A test for each cell and each method that serves it."""
-    rows = [pytest.param(*pair, marks=marks(*pair, costly), id="-".join(pair)) for pair in pairs_of(names)]
+    rows = [pytest.param(*pair, marks=marks(pair[0], costly), id="-".join(pair)) for pair in pairs_of(names)]
     return pytest.mark.parametrize(("name", "method"), rows)
 
 
-def marks(name: str, method: str, costly: bool) -> list[pytest.MarkDecorator]:
-    """A cell's tests run in one worker; of the costly ones only some at each change."""
-    heavy = costly and is_seldom_tried(name, method)
-    return [pytest.mark.xdist_group(name), *[pytest.mark.heavy] * heavy]
+def marks(name: str, costly: bool) -> list[pytest.MarkDecorator]:
+    """A cell's tests run in one worker; the costly ones of most cells not at each change."""
+    return [pytest.mark.xdist_group(name), *[pytest.mark.heavy] * (costly and name not in FEW)]
 
 
 class Example(NamedTuple):

@@ -26,6 +26,7 @@ from jaxrnn.types import Cell
 
 CELLS: dict[str, Callable[..., Cell]] = {
     "elman": elman,
+    "elman_sigmoid": partial(elman, activation="sigmoid"),
     "lstm": lstm,
     "lstm_diagonal": partial(lstm, peepholes="diagonal"),
     "lstm_full": partial(lstm, peepholes="full"),

@@ -51,6 +51,7 @@ class Problem(NamedTuple):
     steps: int | None = None  # that a sequence must have; None: any
     symbols: str | list[str] | None = None  # what whole numbers in xs stand for
     read: Callable[[Path], Any] | None = None  # the user's file -> xs of one sequence, for inspect
+    said: Callable[[str], Any] | None = None  # words given on the command line -> the same
     probed: Callable[[], Probed] | None = None  # for inspect
     network: Callable[[Any], Layer] | None = None  # another configuration -> its network for these data, for inspect
     rest: Callable[[], Any] | None = None  # -> x of a moment at which nothing happens: where does the net rest?

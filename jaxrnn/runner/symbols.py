@@ -1,8 +1,9 @@
-"""A text as symbols: its characters, or its words.
+"""A text as symbols: its characters, its words, or the tokens of a text that somebody has split already.
 
 A word is a run of letters and digits, with apostrophes and hyphens inside it (don't, well-known); every other character
-but space is a word of its own, a line's end included; capitals count. `<unk>` stands for a word that the vocabulary
-lacks, also where the file has it already. A vocabulary of characters is a string, one of words a list.
+but space is a word of its own, a line's end included; capitals count. A token is what stands between spaces, and a
+line's end. `<unk>` stands for a word that the vocabulary lacks, also where the file has it already. A vocabulary of
+characters is a string, one of words or tokens a list.
 """
 
 import collections
@@ -13,27 +14,28 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Array, Int
 
-Level = Literal["characters", "words"]
+Level = Literal["characters", "words", "tokens"]
 Symbols = str | list[str]
 
 UNKNOWN = "<unk>"
 WORD = re.compile("<unk>|\\w+(?:['\u2019-]\\w+)*|[^\\w\\s]|\n")  # \u2019: the apostrophe that books have
+TOKEN = re.compile("\\S+|\n")
 NO_SPACE_BEFORE = frozenset(".,;:!?)]}%\n\u2019\u201d\u2026")  # closing quotation marks, dots
 NO_SPACE_AFTER = frozenset("([{\n\u2018\u201c")  # opening ones
 
 
 def split(text: str, level: Level) -> Symbols:
-    return text if level == "characters" else WORD.findall(text)
-
-
-def level_of(vocabulary: Symbols) -> Level:
-    return "characters" if isinstance(vocabulary, str) else "words"
+    return text if level == "characters" else (WORD if level == "words" else TOKEN).findall(text)
 
 
 def commonest(words: Sequence[str], most: int) -> list[str]:
-    """<unk>, then the most frequent words, `most` with it; each is there twice or more, so that <unk> is met too."""
-    counts = collections.Counter(word for word in words if word != UNKNOWN)
-    often = sorted((word for word, n in counts.items() if n > 1), key=lambda word: (-counts[word], word))
+    """<unk>, then the most frequent words, `most` with it.
+
+    Each is there twice or more, so that <unk> is met too; where the words have it already, once is enough.
+    """
+    counts = collections.Counter(words)
+    least = 1 if counts.pop(UNKNOWN, 0) else 2
+    often = sorted((word for word, n in counts.items() if n >= least), key=lambda word: (-counts[word], word))
     return [UNKNOWN, *often[: most - 1]]
 
 

@@ -117,7 +117,7 @@ GATES = {
     **dict.fromkeys(("lstm_niaf", "lstm_noaf", "lstm_fgr"), "ifgo"),
     **{"lstm_nig": "fgo", "lstm_nfg": "igo", "lstm_nog": "ifg", "lstm_cifg": "igo", "lstm97": "io", "lstm2000": "ifo"},
     **{"mgu": "fn", "mgu_after": "fn", "slstm": "ifzo", "slstm_sigmoid": "ifzo", "mingru": "z", "minlstm": "fi"},
-    **{"rglru": "ri", "elman": "", "irnn": "", "indrnn": "", "lru": ""},
+    **{"rglru": "ri", "elman": "", "elman_sigmoid": "", "irnn": "", "indrnn": "", "lru": ""},
     **{"learned_carry": "ifgo", "learned_carry_linear": "z", "clip_gradient": "rzn", "zoneout": "ifgo"},
     **{"zoneout_noise": "ifgo", "dropout_noise": "rzn"},
 }

@@ -31,7 +31,9 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize(("name", "based"), [("series", False), ("both ways", True), ("symbols", True)])
+@pytest.mark.parametrize(
+    ("name", "based"), [("series", False), pytest.param("both ways", True, marks=pytest.mark.heavy), ("symbols", True)]
+)
 def test_integrated_gradients_are_complete(name, based):
     layer = NETWORKS[name]
     params = jax.tree.map(lambda a: 3 * a, layer.init(jax.random.key(0)))  # well into saturation

@@ -35,6 +35,7 @@ MODES = [(go, sequences) for go in (False, True) for sequences in (False, True)]
 # One mode a cell: what picks and turns ys is the same for all.
 RUNS = [(name, *MODES[k % 4], False) for k, name in enumerate(CELLS)]
 RUNS += [(name, False, sequences, True) for name, sequences in (("lstm", True), ("gru_after", False))]
+RUNS = [pytest.param(run, marks=[pytest.mark.heavy] * (run[0] in ("relu", "linear"))) for run in RUNS]
 runs = pytest.mark.parametrize("run", RUNS, ids=lambda run: "-".join(map(str, run)))
 
 

@@ -29,8 +29,13 @@ CASES = [
     {"num_layers": 2, "dropout": 0.5},
     {"num_layers": 2, "bidirectional": True},
 ]
-kinds = pytest.mark.parametrize("kind", KINDS)
-cases = pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(case) or "plain")
+# Each kind meets every other case at each change, all with `pytest --heavy`.
+PAIRS = [
+    pytest.param(kind, case, marks=[pytest.mark.heavy] * ((k + j) % 2), id=f"{'-'.join(case) or 'plain'}-{kind}")
+    for k, kind in enumerate(KINDS)
+    for j, case in enumerate(CASES)
+]
+kinds_and_cases = pytest.mark.parametrize(("kind", "case"), PAIRS)
 
 
 def theirs(module, xs, states, d_ys, d_states):
@@ -48,8 +53,7 @@ def theirs(module, xs, states, d_ys, d_states):
     return values, dict(zip(names, gradients[:n], strict=True)), (gradients[n:-1], gradients[-1])
 
 
-@kinds
-@cases
+@kinds_and_cases
 def test_values_and_gradients_are_those_of_torch(kind, case):
     torch.manual_seed(0)
     module = KINDS[kind](3, 4, **case)
@@ -82,8 +86,7 @@ def test_values_and_gradients_are_those_of_torch(kind, case):
             close(ours[name][8:], gradient[8:], name)
 
 
-@kinds
-@cases
+@kinds_and_cases
 def test_the_round_trip_is_exact(kind, case):
     torch.manual_seed(0)
     module = KINDS[kind](3, 4, **case)

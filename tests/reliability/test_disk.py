@@ -62,7 +62,14 @@ def test_a_disk_that_fills_up_while_a_run_goes_on(start, whole, tmp_path):
         subprocess.run(["umount", "-l", disk], check=True)
 
 
-@pytest.mark.parametrize(("name", "late"), [("metrics.jsonl", False), ("run.json", True), ("report.md", False)])
+FILES = [
+    pytest.param("metrics.jsonl", False, marks=pytest.mark.heavy),
+    ("run.json", True),
+    pytest.param("report.md", False, marks=pytest.mark.heavy),
+]
+
+
+@pytest.mark.parametrize(("name", "late"), FILES)
 def test_a_file_that_cannot_be_written_costs_no_weights(name, late, start, whole, tmp_path):
     """The training goes on to its end, the last step is there, and the file is named."""
     run = tmp_path / "run"

@@ -36,6 +36,7 @@ def test_a_run_killed_again_and_again_is_bit_for_bit_the_unbroken_one(chain, sta
     assert left(run) == left(whole)
 
 
+@pytest.mark.heavy
 def test_a_process_killed_while_it_imports_and_compiles(whole, tmp_path):
     """The forked children above have imported everything already; this one begins as the user's does."""
     run, draws = tmp_path / "run", random.Random(0)

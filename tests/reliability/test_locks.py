@@ -13,7 +13,7 @@ from reliability.conftest import left
 
 OWNER = r"process \d+ on .*|another process"
 REFUSED = rf"jaxrnn: (run: {{0}} is being written by ({OWNER}); wait, or stop it|out: {{0}} is there already)"
-MANY = [pytest.param(k, marks=pytest.mark.heavy) for k in range(2, 50)]
+MANY = [pytest.param(k, marks=pytest.mark.heavy) for k in range(50) if k != 1]
 
 
 def test_the_second_is_refused_and_the_lock_is_free_after_a_kill(start, whole, tmp_path):
@@ -47,7 +47,7 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path, monkeypatch):
         pass
 
 
-@pytest.mark.parametrize("k", [0, 1, *MANY])
+@pytest.mark.parametrize("k", [1, *MANY])
 def test_of_two_that_begin_together_one_wins(k, start, tmp_path):
     """By --out, or both by --resume where the run is there already."""
     run = tmp_path / "run"

@@ -145,7 +145,7 @@ def with_words(params):
     return params._replace(decoder=(*others, out._replace(b=0 * out.b)))
 
 
-@pytest.fixture(scope="module", params=["attention", "no-attention"])
+@pytest.fixture(scope="module", params=["attention", pytest.param("no-attention", marks=pytest.mark.heavy)])
 def model(request, tmp_path_factory):
     """A problem on the stand-in, its parts, and params that are large enough for words to differ."""
     with jax.numpy_dtype_promotion("standard"), jax.enable_x64(False):

@@ -22,6 +22,12 @@ def test_what_a_word_is():
     assert symbols.split(SAID, "characters") == SAID
 
 
+def test_tokens_are_what_spaces_part():
+    assert symbols.split(" the u.s. <unk> 's \n no  n't\n", "tokens") == [
+        *("the", "u.s.", "<unk>", "'s", "\n", "no", "n't", "\n"),
+    ]
+
+
 def test_words_are_written_as_text():
     assert (
         symbols.spaced(["He", "left", "(", "once", ")", ",", "then", ".", "\n", "Then"])
@@ -30,9 +36,10 @@ def test_words_are_written_as_text():
 
 
 def test_the_commonest_words_are_known_and_the_others_are_one():
-    words = ["b", "b", "b", "a", "a", "c", "c", "d", "<unk>", "<unk>"]
+    words = ["b", "b", "b", "a", "a", "c", "c", "d"]
     assert symbols.commonest(words, 10) == ["<unk>", "b", "a", "c"]  # d is there once
     assert symbols.commonest(words, 3) == ["<unk>", "b", "a"]
+    assert symbols.commonest([*words, "<unk>"], 10) == ["<unk>", "b", "a", "c", "d"]
     assert symbols.encode(["a", "d", "<unk>"], ["<unk>", "b", "a"]).tolist() == [2, 0, 0]
 
 
@@ -76,12 +83,49 @@ def test_a_word_model_is_judged_by_perplexity_too(problem):
 def test_a_word_model_writes_words_after_a_prompt_of_any(problem):
     _, problem = problem
     params, vocabulary = problem.layer.init(jax.random.key(0)), problem.assets["vocabulary"]
-    said = text.continue_prompt(problem.layer, params, vocabulary, Sample(prompt="the zebra", length=5, top_k=2))
+    said = text.continue_prompt(
+        problem.layer, params, vocabulary, "words", Sample(prompt="the zebra", length=5, top_k=2)
+    )
     assert said.startswith("the zebra")
     assert len(symbols.split(said, "words")) == 7
 
 
 def test_a_vocabulary_of_characters_cannot_be_cut(problem):
     path, _ = problem
-    with pytest.raises(ValueError, match="vocabulary: got 7 beside characters, wanted it with --level words"):
+    with pytest.raises(ValueError, match="vocabulary: got 7 beside characters, wanted it with --level words or tokens"):
         text.make(Text(data=path, vocabulary=7, batch=1))
+
+
+def test_parts_are_shares_or_numbers_of_symbols_or_a_file_apart(tmp_path):
+    path, other = tmp_path / "book.txt", tmp_path / "other.txt"
+    path.write_text("a b c d\n" * 40)
+    other.write_text("d c <new>\n")
+
+    def parts(**options):
+        return [len(part) for part in text.load(Text(data=path, level="tokens", batch=2, length=4, **options))]
+
+    assert parts(valid=0.2, test=0.1) == [140, 40, 20]
+    assert parts(valid=7, test=1) == [192, 7, 1]
+    assert parts(valid=7, test=0.5, test_data=other) == [193, 7, 4]
+    with pytest.raises(ValueError, match=r"^data: .* has 200 tokens, wanted 9 to train on"):
+        parts(valid=500)
+    with pytest.raises(ValueError, match=r"^data: .* has 200 tokens, valid is 0.001 and test 0.05, wanted at least 1"):
+        parts(valid=0.001)
+    with pytest.raises(ValueError, match=r"^test_data: .*missing cannot be read"):
+        parts(test_data=tmp_path / "missing")
+
+
+def test_a_token_that_the_train_part_lacks_is_the_unknown_one(tmp_path):
+    path, other = tmp_path / "book.txt", tmp_path / "other.txt"
+    path.write_text("a b <unk> d\n" * 40)
+    other.write_text("d new\n")
+    with jax.numpy_dtype_promotion("standard"), jax.enable_x64(False):
+        config = Text(data=path, test_data=other, level="tokens", units=4, embedding=3, batch=2, length=4)
+        problem = text.make(config)
+    vocabulary = problem.assets["vocabulary"]
+    assert sorted(vocabulary) == ["\n", "<unk>", "a", "b", "d"]
+    assert problem.read is not None
+    assert problem.said is not None
+    assert [vocabulary[k] for k in problem.read(other)] == ["d", "<unk>", "\n"]
+    assert [vocabulary[k] for k in problem.said("u.s. d")] == ["<unk>", "d"]
+    assert problem.unit == "bits a token"

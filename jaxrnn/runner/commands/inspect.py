@@ -24,7 +24,6 @@ from jaxrnn.runner.inspection.tracked import tracked
 from jaxrnn.runner.loading import Run, load_run, told_where
 from jaxrnn.runner.metrics import as_json
 from jaxrnn.runner.problem import DataGone
-from jaxrnn.runner.symbols import encode, level_of, split
 
 TEXT_STEPS, STEPS = 100, 200
 DIGITS = 6  # of the numbers in the JSON files
@@ -80,9 +79,9 @@ def read(options: Inspect, found: Run) -> tuple[np.ndarray, str]:
     if options.text is not None and options.file is not None:
         raise ValueError("text: got one beside a file, wanted either")
     if options.text is not None:
-        if problem.symbols is None:
+        if problem.said is None:
             raise ValueError(f"text: {found.name} reads no text, wanted a run of 'text'")
-        xs, what = encode(split(options.text, level_of(problem.symbols)), problem.symbols, "text"), "the text given"
+        xs, what = problem.said(options.text), "the text given"
     elif options.file is not None:
         if problem.read is None:
             raise ValueError(f"file: {found.name} reads no file of one sequence, wanted none")

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from jaxrnn.runner.config.base import Count, Layers, NotNegative, Seed, Share, Trained, Whole
+from jaxrnn.runner.config.base import Count, Layers, NotNegative, Positive, Seed, Share, Trained, Whole
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -18,10 +18,13 @@ class Text(Trained):
     ----------
     data
         A UTF-8 text file [the reference manual inside Python's standard library].
+    test_data
+        A file of the same kind to test on [the end of data].
     level
-        What is predicted: characters, or words, which are runs of letters and digits and every other sign by itself.
+        What is predicted: characters; words, which are runs of letters and digits and every other sign by itself; or
+        tokens, which are whatever stands between spaces, and a line's end.
     vocabulary
-        For words: how many of the commonest are known by name, the rest being one unknown word [10,000].
+        For words and tokens: how many of the commonest are known by name, the rest being one unknown word [10,000].
     cell
         A name of jaxrnn.CELLS, such as elman, lstm, lstm_full, gru, gru_article or mingru; an unknown one lists all.
     units
@@ -37,16 +40,19 @@ class Text(Trained):
     length
         Characters or words between truncations; the state is handed on, the gradient is not.
     valid
-        Share of the text, before the test part and at most 100,000 characters or words, that the weights are chosen by.
+        Share of the text, before the test part and at most 100,000 characters or words, that the weights are chosen by;
+        from 1 on, how many characters or words.
     test
-        Share of the text, from its end and at most 100,000 characters or words, that is read once, when all is done.
+        Share of the text, from its end and at most 100,000 characters or words, that is read once, when all is done;
+        from 1 on, how many. Without meaning beside --test-data.
     """
 
     SMOKE: ClassVar = {"units": 16, "embedding": 8, "batch": 4, "length": 16, "steps": 40, "evaluate_every": 20}
 
     steps: Count = 1800
     data: Path | None = None
-    level: Literal["characters", "words"] = "characters"
+    test_data: Path | None = None
+    level: Literal["characters", "words", "tokens"] = "characters"
     vocabulary: Count | None = None
     cell: str = "lstm"
     units: Count = 256
@@ -54,8 +60,8 @@ class Text(Trained):
     embedding: Count = 64
     dropout: Share = 0.0
     length: Count = 64
-    valid: Annotated[float, Parameter(validator=Number(gt=0, lt=1))] = 0.05
-    test: Annotated[float, Parameter(validator=Number(gt=0, lt=1))] = 0.05
+    valid: Positive = 0.05
+    test: Positive = 0.05
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""A language model of characters or words: trained by truncated backpropagation, judged in bits a symbol.
+"""A language model of characters, words or tokens: trained by truncated backpropagation, judged in bits a symbol.
 
 The text is read at `batch` places side by side, `length` symbols at a time, and each window starts from the state
 that the window before it ended with. Its end, a part to choose the weights by and one to test them, is read as one
@@ -30,7 +30,7 @@ from jaxrnn.runner.files import write_whole
 from jaxrnn.runner.inspection.reading import enough, labels
 from jaxrnn.runner.networks import policy_of, recurrent
 from jaxrnn.runner.problem import Probed, Problem, on_demand, sha256
-from jaxrnn.runner.symbols import Symbols, commonest, decode, encode, level_of, opening, spaced, split
+from jaxrnn.runner.symbols import Level, Symbols, commonest, decode, encode, opening, spaced, split
 from jaxrnn.runner.tasks.next_symbol import predicted
 from jaxrnn.runner.users_files import read_text
 
@@ -72,7 +72,10 @@ def make(config: Text, assets: Mapping[str, Any] | None = None) -> Problem:
         return {"bits": found} | ({} if config.level == "characters" else {"perplexity": 2**found})
 
     def own(path: Path) -> np.ndarray:
-        return encode(split(read_text(path), config.level), vocabulary, str(path))
+        return said(read_text(path), str(path))
+
+    def said(words: str, argument: str = "text") -> np.ndarray:
+        return encode(split(words, config.level), vocabulary, argument)
 
     def evaluate_file(params: PyTree, path: Path) -> tuple[dict[str, float], Callable[[], dict[str, float]]]:
         def levels() -> dict[str, float]:
@@ -96,6 +99,7 @@ def make(config: Text, assets: Mapping[str, Any] | None = None) -> Problem:
         made_up=lambda: np.arange(200, dtype=np.int32) % len(vocabulary),
         symbols=vocabulary,
         read=own,
+        said=said,
         probed=lambda: probed(read("valid"), vocabulary),
         network=lambda config: network(config, len(vocabulary)),
         anchors=lambda split: anchors(data(), split, vocabulary),
@@ -110,13 +114,15 @@ def make(config: Text, assets: Mapping[str, Any] | None = None) -> Problem:
 def load(config: Text) -> Data:
     """Read the text and cut its end off. Raises ValueError where too little is left to train on."""
     text = split(manual() if config.data is None else read_text(config.data), config.level)
-    n_test, n_valid = (min(int(len(text) * share), LONGEST_HELD_OUT) for share in (config.test, config.valid))
-    cut = len(text) - n_test - n_valid
-    data = Data(text[: max(cut, 0)], text[max(cut, 0) : len(text) - n_test], text[len(text) - n_test :])
+    apart = split(read_text(config.test_data, argument="test_data"), config.level) if config.test_data else None
+    n_valid, n_test = held_out(config.valid, len(text)), 0 if config.test_data else held_out(config.test, len(text))
+    end = max(len(text) - n_test, 0)
+    cut = max(end - n_valid, 0)
+    data = Data(text[:cut], text[cut:end], text[end:] if apart is None else apart)
     needed = config.batch * config.length + 1
     size = f"data: {config.data or 'the manual'} has {len(text)} {config.level}"
-    if not (n_test and n_valid):
-        shares = f"valid is {config.valid} and test {config.test}"
+    if not (data.valid and data.test):
+        shares = f"valid is {config.valid:g} and test {config.test_data or format(config.test, 'g')}"
         raise ValueError(f"{size}, {shares}, wanted at least 1 {config.level[:-1]} in each; raise --valid and --test")
     if len(data.train) < needed:
         shape = f"batch {config.batch} x length {config.length} + 1"
@@ -124,11 +130,18 @@ def load(config: Text) -> Data:
     return data
 
 
+def held_out(wanted: float, length: int) -> int:
+    """A share of the text, or so many symbols."""
+    return int(wanted) if wanted >= 1 else min(int(length * wanted), LONGEST_HELD_OUT)
+
+
 def vocabulary_of(data: Data, config: Text) -> Symbols:
-    """All characters of the text, or the commonest words of its train part."""
+    """All characters of the text, or the commonest words or tokens of its train part."""
     if config.level == "characters":
         if config.vocabulary:
-            raise ValueError(f"vocabulary: got {config.vocabulary} beside characters, wanted it with --level words")
+            raise ValueError(
+                f"vocabulary: got {config.vocabulary} beside characters, wanted it with --level words or tokens"
+            )
         return "".join(sorted(set().union(*data)))
     found = commonest(data.train, config.vocabulary or 10_000)
     if len(found) < 2:
@@ -139,7 +152,7 @@ def vocabulary_of(data: Data, config: Text) -> Symbols:
 
 def kept_vocabulary(assets: Mapping[str, Any], config: Text) -> Symbols:
     """What an earlier run made of its text."""
-    if config.level == "words":
+    if config.level != "characters":
         return kept_words(assets, "vocabulary")
     if not isinstance(assets["vocabulary"], str):
         raise TypeError("vocabulary is no text")
@@ -172,9 +185,9 @@ def write_sample(
     console.out(sample, highlight=False)
 
 
-def continue_prompt(layer: Layer, params: PyTree, vocabulary: Symbols, sample: Sample) -> str:
+def continue_prompt(layer: Layer, params: PyTree, vocabulary: Symbols, level: Level, sample: Sample) -> str:
     """The prompt and what the model makes of it. Raises ValueError on a character the training text lacks."""
-    given = split(sample.prompt, level_of(vocabulary))
+    given = split(sample.prompt, level)
     prompt = encode(given, vocabulary) if given else opening(vocabulary)
     how = {"temperature": sample.temperature, "top_k": sample.top_k, "top_p": sample.top_p}
     carry, key = layer.carry((), params), jax.random.key(sample.seed)
