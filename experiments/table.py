@@ -2,8 +2,8 @@
 
 table.toml says which results there are, beside which figure of a paper each stands, and what was tried for it; the
 numbers come from results/*/*/result.json alone. A row's `metric` is looked up there; `trials` asks for the share of
-seeds that met the criterion and the presentations that they took. A section with a `script` shows what that keeps in
-place of rows.
+seeds that met the criterion and the presentations that they took, `streams` for the shares that are perfect, good and
+neither. A section with a `script` shows what that keeps in place of rows.
 """
 
 import json
@@ -47,7 +47,8 @@ def result(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def line(row: dict[str, Any], found: dict[str, Any]) -> str:
-    ours = trials(found) if row.get("trials") else number(found["metrics"], row["metric"])
+    several = trials if row.get("trials") else streams if row.get("streams") else None
+    ours = several(found) if several else number(found["metrics"], row["metric"])
     if "reach" in row and not reached(row, found):
         ours += f" (wanted {row['reach']})"
     time, parameters = duration(found["seconds"]), f"{found['parameters']:,}"
@@ -70,6 +71,22 @@ def trials(found: dict[str, Any]) -> str:
     wrong = [share for share, there in zip(found["metrics"]["test_wrong_by_seed"], met, strict=True) if there]
     mean, spread = statistics.mean(took), statistics.pstdev(took)
     return f"{count}, {mean:,.0f} ± {spread:,.0f}; {100 * statistics.mean(wrong):.2f} % of test wrong"
+
+
+def streams(found: dict[str, Any]) -> str:
+    """The trials that are perfect, after how many symbols in the mean; the others, and how long their streams are."""
+    metrics, config = found["metrics"], found["config"]
+    perfect, good = (list(map(bool, metrics[f"test_{what}_by_seed"])) for what in ("perfect", "good"))
+    read = [step * config["batch"] * config["length"] for step in found["best"]["step"]]
+    rest = [not (a or b) for a, b in zip(perfect, good, strict=True)]
+    lengths = metrics["test_length_by_seed"]
+    return " / ".join(share(*kind) for kind in ((perfect, read), (good, lengths), (rest, lengths)))
+
+
+def share(which: list[bool], numbers: list[float]) -> str:
+    """How many of all, and the mean of their numbers."""
+    theirs = [number for number, one in zip(numbers, which, strict=True) if one]
+    return f"{100 * len(theirs) / len(which):.0f} %" + (f" ({statistics.mean(theirs):,.0f})" if theirs else "")
 
 
 def solved(found: dict[str, Any]) -> list[bool]:

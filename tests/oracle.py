@@ -17,6 +17,7 @@ One example and one step at a time, in float64, written from the equations and f
     lstm_nig ...   the vanilla LSTM with one change               Greff 2017
     slstm          exponential gates, stabilised                  Beck 2024
     lstm97         no forget gate, blocks, gates that see gates   Hochreiter 1997
+    lstm2000       blocks, with a forget gate each                Gers 2000
 
 x is [n_in], h and c are [n]; vectors are rows, so the products read x @ W. A step is
 `step(p, carry, x) -> (carry, y)` with carry (h,) or (h, c) or what the cell's own text says, and y is h. Gates lie side
@@ -346,6 +347,24 @@ def lstm97(p, carry, x):
     return (h, c, y_in, y_out), h
 
 
+def lstm2000(p, carry, x, gates=3):
+    """Blocks of cells that share an input, a forget and an output gate; Gers 2000. With two gates, f = 1.
+
+    The sums stand in the order input gates, forget gates, output gates, cells; the gates alone have biases.
+    """
+    h, c = carry
+    blocks, cells = len(p.b) // gates, len(c)
+    net = np.concatenate([x, h]) @ np.concatenate([p.w_x, p.w_h])
+    y, net_c = s(net[:-cells] + p.b), net[-cells:]
+    y_in, y_out, y_forget = y[:blocks], y[-blocks:], y[blocks : 2 * blocks] if gates == 3 else np.ones(blocks)
+    c, h = np.array(c), np.zeros(cells)
+    for v in range(cells):
+        j = v // (cells // blocks)  # the block of cell v
+        c[v] = y_forget[j] * c[v] + y_in[j] * (4 * s(net_c[v]) - 2)
+        h[v] = y_out[j] * (2 * s(c[v]) - 1)
+    return (h, c), h
+
+
 ORACLES = {
     "elman": elman,
     "elman_sigmoid": elman_sigmoid,
@@ -378,6 +397,7 @@ ORACLES = {
     "slstm": slstm,
     "slstm_sigmoid": slstm_sigmoid,
     "lstm97": lstm97,
+    "lstm2000": lstm2000,
 }
 
 # What the parts of a carry begin at, where that is not 0: the m of h, c, n, m is the logarithm of nothing.

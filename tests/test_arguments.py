@@ -176,6 +176,12 @@ OWN = {
         "input_bias": ("1", "lstm97: input_bias is '1', wanted a number"),
         "output_bias": ((1.0,), "lstm97: output_bias has 1 numbers, wanted one for each of 4 blocks"),
     },
+    "lstm2000": {
+        "blocks": (3, "lstm2000: n is 4, wanted a multiple of blocks, which is 3"),
+        "input_bias": ((1.0, 2.0), "lstm2000: input_bias has 2 numbers, wanted one for each of 4 blocks"),
+        "forget_bias": ("1", "lstm2000: forget_bias is '1', wanted a number"),
+        "output_bias": ("1", "lstm2000: output_bias is '1', wanted a number"),
+    },
     "lstm_projected": {
         "peepholes": ("full", "lstm_projected has no peepholes 'full'; it has None, diagonal"),
     },

@@ -1,5 +1,7 @@
 """What is particular to single cells; what holds for all of them is in test_laws.py."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +17,7 @@ from jaxrnn import (
     irnn,
     lstm,
     lstm97,
+    lstm2000,
     lstm_layernorm,
     lstm_projected,
     lstm_variant,
@@ -196,3 +199,18 @@ def test_lstm97_in_blocks_equals_the_oracle(bias):
 def test_lstm97_begins_its_blocks_apart():
     b = lstm97(N_IN, 4, 2, input_bias=-3.0, output_bias=(-1.0, -2.0)).init(KEY).b
     close(b, jnp.array([-3.0, -3, -1, -2, 0, 0, 0, 0]), 0)
+
+
+@pytest.mark.parametrize(("forget_bias", "gates"), [(1.0, 3), (None, 2)])
+def test_lstm2000_in_blocks_equals_the_oracle(forget_bias, gates):
+    layer = unroll(lstm2000(N_IN, 6, 3, forget_bias=forget_bias))
+    params = randomized(KEY, layer.init(KEY))
+    carry = randomized(KEY, layer.carry((B,)))
+    step = functools.partial(oracle.lstm2000, gates=gates)
+    after, ys = oracle.run(step, jax.tree.map(np.asarray, params), carry, XS)
+    close(layer.apply(params, carry, XS), (type(carry)(*after), ys))
+
+
+def test_lstm2000_begins_its_blocks_apart():
+    b = lstm2000(N_IN, 4, 2, (-1.0, -2.0), (3.0, 4.0), -5.0).init(KEY).b
+    close(b, jnp.array([-1.0, -2, 3, 4, -5, -5]), 0)

@@ -12,6 +12,7 @@ from jaxrnn.cells.irnn import irnn
 from jaxrnn.cells.lru import lru
 from jaxrnn.cells.lstm import lstm
 from jaxrnn.cells.lstm97 import lstm97
+from jaxrnn.cells.lstm2000 import lstm2000
 from jaxrnn.cells.lstm_layernorm import lstm_layernorm
 from jaxrnn.cells.lstm_projected import lstm_projected
 from jaxrnn.cells.lstm_variants import lstm_variant
@@ -55,6 +56,7 @@ CELLS: dict[str, Callable[..., Cell]] = {
     "slstm": slstm,
     "slstm_sigmoid": partial(slstm, forget="sigmoid"),
     "lstm97": lstm97,
+    "lstm2000": lstm2000,
 }
 
 __all__ = [
@@ -68,6 +70,7 @@ __all__ = [
     "lru",
     "lstm",
     "lstm97",
+    "lstm2000",
     "lstm_layernorm",
     "lstm_projected",
     "lstm_variant",

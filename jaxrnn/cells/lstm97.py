@@ -43,12 +43,13 @@ class Carry(NamedTuple):
     o: Float[Array, "*batch blocks"]
 
 
-def one_a_block(name: str, value: float | tuple[float, ...], blocks: int) -> tuple[float, ...]:
+def one_a_block(owner: str, name: str, value: float | tuple[float, ...], blocks: int) -> tuple[float, ...]:
+    """Where the biases of a gate begin, one for each block."""
     values = value if isinstance(value, tuple) else (value,) * blocks
     for each in values:
-        checks.number("lstm97", **{name: each})
+        checks.number(owner, **{name: each})
     if len(values) != blocks:
-        raise ValueError(f"lstm97: {name} has {len(values)} numbers, wanted one for each of {blocks} blocks")
+        raise ValueError(f"{owner}: {name} has {len(values)} numbers, wanted one for each of {blocks} blocks")
     return values
 
 
@@ -74,7 +75,8 @@ def lstm97(
     checks.size("lstm97", blocks=K)
     if n % K:
         raise ValueError(f"lstm97: n is {n}, wanted a multiple of blocks, which is {K}")
-    starts = (*one_a_block("input_bias", input_bias, K), *one_a_block("output_bias", output_bias, K))
+    begun = {"input_bias": input_bias, "output_bias": output_bias}
+    starts = sum((one_a_block("lstm97", name, at, K) for name, at in begun.items()), ())
     if bias is None and any(starts):
         raise ValueError("lstm97: input_bias and output_bias say where biases begin, and bias=None leaves none")
     dtype = policy.param_dtype
@@ -112,7 +114,5 @@ def lstm97(
 
     # A second product with the past: not a Gated cell, though written the same way.
     step = derive_step(Gated(lambda params: params.w_h, gates), policy, small=lambda params: params)
-    made_by = spec(
-        "lstm97", n_in=n_in, n=n, blocks=K, bias=bias, input_bias=input_bias, output_bias=output_bias, policy=policy
-    )
+    made_by = spec("lstm97", n_in=n_in, n=n, blocks=K, bias=bias, **begun, policy=policy)
     return Cell(init, carry, project, step, None, made_by)

@@ -42,6 +42,8 @@ def scored(problem: Problem, params: PyTree, split: str, seeds: Seeds) -> dict[s
     """The split's numbers; of several seeds, an array of each."""
     if isinstance(seeds, int):
         return dict(problem.evaluate(params, split))
+    if problem.evaluate_together:
+        return problem.evaluate_together(params, split)
     each = [problem.evaluate(member(params, k), split) for k in range(len(seeds))]
     return {name: np.array([one[name] for one in each]) for name in each[0]}
 

@@ -35,6 +35,8 @@ class Problem(NamedTuple):
     loss: Callable[[PyTree, PyTree, PyTree, PRNGKeyArray], tuple[Float[Array, ""], PyTree]]
     # (params, carry, batch, key) -> (mean over the batch, the carry to hand on, () where there is none)
     evaluate: Callable[[PyTree, str], dict[str, float]]  # (params, split) -> numbers; the run is judged by the first
+    evaluate_together: Callable[[PyTree, str], dict[str, Any]] | None = None
+    # params of several seeds, theirs axis 0 -> what evaluate gives of each, as arrays; None: one after the other
     splits: tuple[str, ...] = ("valid", "test")  # the first is watched while training, the others are scored once
     better: Literal["lower", "higher"] = "lower"  # of the number the run is judged by
     enough: float | None = None  # of that number: the run ends when every seed has had it

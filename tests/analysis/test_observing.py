@@ -115,7 +115,7 @@ GATES = {
     **dict.fromkeys(("lstm", "lstm_diagonal", "lstm_full", "lstm_projected", "lstm_layernorm", "lstm_np"), "ifgo"),
     **dict.fromkeys(("gru", "gru_before", "gru_article", "gru_projected", "gru_layernorm"), "rzn"),
     **dict.fromkeys(("lstm_niaf", "lstm_noaf", "lstm_fgr"), "ifgo"),
-    **{"lstm_nig": "fgo", "lstm_nfg": "igo", "lstm_nog": "ifg", "lstm_cifg": "igo", "lstm97": "io"},
+    **{"lstm_nig": "fgo", "lstm_nfg": "igo", "lstm_nog": "ifg", "lstm_cifg": "igo", "lstm97": "io", "lstm2000": "ifo"},
     **{"mgu": "fn", "mgu_after": "fn", "slstm": "ifzo", "slstm_sigmoid": "ifzo", "mingru": "z", "minlstm": "fi"},
     **{"rglru": "ri", "elman": "", "elman_sigmoid": "", "irnn": "", "indrnn": "", "lru": ""},
     **{"learned_carry": "ifgo", "learned_carry_linear": "z", "clip_gradient": "rzn", "zoneout": "ifgo"},

@@ -5,6 +5,7 @@ No jax here: `jaxrnn train text --help` should not wait for it.
 
 from jaxrnn.runner.config.article import Article
 from jaxrnn.runner.config.base import Config, How, Seed, Trained
+from jaxrnn.runner.config.cerg import Cerg
 from jaxrnn.runner.config.flipflop import Flipflop
 from jaxrnn.runner.config.hs97 import Hs97
 from jaxrnn.runner.config.polymusic import Polymusic
@@ -18,6 +19,7 @@ from jaxrnn.runner.config.translate import Translate
 
 __all__ = [
     "Article",
+    "Cerg",
     "Config",
     "Flipflop",
     "How",

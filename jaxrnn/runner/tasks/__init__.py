@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from jaxrnn.runner.config import (
     Article,
+    Cerg,
     Config,
     Flipflop,
     Hs97,
@@ -54,6 +55,7 @@ TASKS = {
     "sequences": Task(Sequences, "jaxrnn.runner.tasks.sequences"),
     "polymusic": Task(Polymusic, "jaxrnn.runner.tasks.polymusic"),
     "hs97": Task(Hs97, "jaxrnn.runner.tasks.hs97"),
+    "cerg": Task(Cerg, "jaxrnn.runner.tasks.cerg"),
     "flipflop": Task(Flipflop, "jaxrnn.runner.tasks.flipflop"),
     "seqmnist": Task(Seqmnist, "jaxrnn.runner.tasks.seqmnist"),
     "speech": Task(Speech, "jaxrnn.runner.tasks.speech"),
