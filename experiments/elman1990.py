@@ -12,8 +12,8 @@ Each network reads a stream a symbol at a time and says what comes next; where i
 Sizes and codes are his: a bit, six features, five random bits and one of 31 units (of which 29 are words). Units are
 logistic and the error is squared, as there. Ours are Adam and backpropagation through windows of the stream, drawn at
 random, where he went one step back; 14 of his 15 words are known, and sentences of them are drawn without a grammar.
-Errors are those on new streams of the same kind. Groups of words are found by average linkage of the states that each
-is read with, the mean over all its places.
+Errors are those on new streams of the same kind, for the words, as his, on the stream that was learnt. Groups of words
+are found by average linkage of the states that each is read with, the mean over all its places.
 """
 
 import functools

@@ -116,7 +116,8 @@ def foot(rows: list[tuple[dict[str, Any], dict[str, Any]]]) -> str:
     for row, found in rows:
         device, versions = found["device"], found["versions"]
         where = f"{device['kind']}, {device['cpus']} CPUs, Python {versions['python']}, jax {versions['jax']}"
-        places.setdefault((where, found["git"]["commit"][:8]), []).append(row["what"])
+        commit = found["git"]["commit"][:8] + (" with changes" if found["git"]["changed"] else "")
+        places.setdefault((where, commit), []).append(row["what"])
     if len(places) == 1:
         (where, commit), _ = places.popitem()
         return f"Computed on {where}, at commit {commit}."

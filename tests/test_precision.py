@@ -24,7 +24,7 @@ POLICIES = {
     "bfloat16 params": (Policy(param=jnp.bfloat16), BFLOAT16),
 }
 EVERY = [
-    pytest.param(name, method, policy, marks=marks(name, costly=True), id=f"{name}-{method}-{policy}")
+    pytest.param(name, method, policy, marks=marks(name, method, costly=True), id=f"{name}-{method}-{policy}")
     for name, make in CELLS.items()
     for method in serving(make(N_IN, N))
     for policy in POLICIES

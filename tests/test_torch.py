@@ -43,12 +43,9 @@ class Case(NamedTuple):
 
 
 CASES = [
-    Case(1, 1, 1, 1),
     Case(1, 3, 5, 7),
-    Case(6, 1, 1, 7),
-    Case(6, 3, 5, 1),
+    Case(6, 1, 1, 1),
     Case(5, 2, 3, 4),
-    Case(30, 2, 3, 17),
     Case(12, 8, 16, 32),
     Case(5, 2, 3, 4, layers=2),
     Case(5, 2, 3, 4, directions=2),

@@ -41,20 +41,23 @@ def cells(names: Iterable[str]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in names])
 
 
-# Where a law compiles a program for itself, it is tried at each change on these alone, which have a bit of everything:
-# what the loops and JAX say of one cell they say of another. `pytest --heavy` tries it on all.
+# Where a law compiles a program for itself, it is tried at each change on these alone, what the loops and JAX say of one
+# cell being what they say of another, and by `fused` on those that compute something else: norms, exponentials, a narrow
+# h, a start in the params. `pytest --heavy` tries it on all.
 FEW = {"elman", "lstm_full", "gru_article", "rglru", "clip_gradient", "zoneout_noise"}
+BY_FUSED = {"lstm_layernorm", "slstm", "lstm_projected", "learned_carry"}
 
 
 def cells_and_methods(names: Iterable[str], *, costly: bool = False) -> pytest.MarkDecorator:
     """A test for each cell and each method that serves it."""
-    rows = [pytest.param(*pair, marks=marks(pair[0], costly), id="-".join(pair)) for pair in pairs_of(names)]
+    rows = [pytest.param(*pair, marks=marks(*pair, costly), id="-".join(pair)) for pair in pairs_of(names)]
     return pytest.mark.parametrize(("name", "method"), rows)
 
 
-def marks(name: str, costly: bool) -> list[pytest.MarkDecorator]:
+def marks(name: str, method: str, costly: bool) -> list[pytest.MarkDecorator]:
     """A cell's tests run in one worker; the costly ones of most cells not at each change."""
-    return [pytest.mark.xdist_group(name), *[pytest.mark.heavy] * (costly and name not in FEW)]
+    heavy = costly and name not in FEW and not (name in BY_FUSED and method == "fused")
+    return [pytest.mark.xdist_group(name), *[pytest.mark.heavy] * heavy]
 
 
 class Example(NamedTuple):

@@ -10,8 +10,9 @@ where they multiply what depends on the past. In an Elman network, whose
 
 that is W_h alone. A step that is masked, that begins afresh, or that the loss does not reach has no part in Omega.
 
-The authors' code (pascanur/trainingRNNs) compares squared norms, and has the mean over k where the paper has the sum:
-their weight of 4 is 4 / T here.
+The paper's x is the sum before the activation; here, as in the authors' code (pascanur/trainingRNNs), it is the state
+that is handed on. That code compares squared norms, which near 1 makes four times as much, and has the mean over k
+where the paper has the sum, which makes 1 / T: a weight of theirs is none of these.
 """
 
 import math
@@ -21,6 +22,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jax.extend.core import JaxprEqn, Var
 from jax.lax import stop_gradient
 from jaxtyping import Array, Bool, Float
@@ -59,11 +61,11 @@ def regularised_gradients(
 
 
 def _check(weight: Any) -> None:
-    """A number of at least 0, or an array of one, which may be traced."""
+    """A number of at least 0, or an array of one; what is traced is taken as it comes."""
+    array = getattr(weight, "shape", None) == () and weight.dtype.kind in "fiu"
     number = isinstance(weight, float | numbers.Integral) and not isinstance(weight, bool)
-    dtype, shape = getattr(weight, "dtype", None), getattr(weight, "shape", None)
-    array = dtype is not None and shape == () and jnp.issubdtype(dtype, jnp.floating)
-    if not (0 <= float(weight) < math.inf if number else array):
+    known = not isinstance(weight, Tracer)
+    if not (number or array) or (known and not 0 <= float(weight) < math.inf):
         raise ValueError(f"regularised_gradients: weight is {short(weight)}, wanted a number of at least 0")
 
 

@@ -2,8 +2,8 @@
 
     h_t = tanh(x_t W_x + h_{t-1} W_h + b)          y_t = h_t
 
-The output layer y_t = h_t W_hy + b_y of the article is `dense`. PyTorch's nn.RNN has two biases that are only
-ever added; here they are one.
+Elman's own units are logistic, as `activation="sigmoid"` has them; the tanh is the article's. Its output layer
+y_t = h_t W_hy + b_y is `dense`. PyTorch's nn.RNN has two biases that are only ever added; here they are one.
 """
 
 from collections.abc import Callable

@@ -56,9 +56,15 @@ def opening(vocabulary: Symbols) -> Int[np.ndarray, "1"]:
     return encode(["\n"] if "\n" in vocabulary else [vocabulary[0]], vocabulary)
 
 
-def decode(places: Array | np.ndarray, vocabulary: Symbols) -> str:
-    symbols = [vocabulary[place] for place in np.asarray(places)]
-    return "".join(symbols) if isinstance(vocabulary, str) else spaced(symbols)
+def decode(places: Array | np.ndarray, vocabulary: Symbols, level: Level) -> str:
+    return written([vocabulary[place] for place in np.asarray(places)], level)
+
+
+def written(symbols: Sequence[str], level: Level) -> str:
+    """The text that `split` makes these symbols of."""
+    if level == "tokens":
+        return " ".join(symbols).replace(" \n", "\n").replace("\n ", "\n")
+    return "".join(symbols) if level == "characters" else spaced(symbols)
 
 
 def spaced(words: Sequence[str]) -> str:

@@ -150,7 +150,9 @@ def test_what_keeps_the_norm_is_left_as_it_is():
 
 
 @pytest.mark.parametrize(
-    "weight", [-1.0, float("nan"), True, None, "4", np.ones(2)], ids=["below", "nan", "bool", "none", "str", "two"]
+    "weight",
+    [-1.0, float("nan"), True, None, "4", np.ones(2), np.float32(-1), jnp.array(jnp.nan), np.array(True)],
+    ids=["below", "nan", "bool", "none", "str", "two", "below in NumPy", "nan in JAX", "bool in NumPy"],
 )
 def test_a_weight_that_is_none_is_refused(weight):
     with pytest.raises(ValueError, match=r"regularised_gradients: weight is .*, wanted a number of at least 0"):

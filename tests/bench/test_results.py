@@ -127,7 +127,7 @@ def test_the_command_fails_where_something_is_slower(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--cells", "lsmt"], "bench has no cell 'lsmt'; it has elman, lstm, "),
+        (["--cells", "lsmt"], "bench has no cell 'lsmt'; it has elman, elman_sigmoid, lstm, "),
         (["--methods", "fast"], "bench has no method 'fast'; it has auto, scan, "),
         (["--peers", "tensorflow"], "bench has no peer 'tensorflow'; it has none, linen, "),
         (["--dtypes", "float16"], "bench has no dtype 'float16'; it has float32, "),

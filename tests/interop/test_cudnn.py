@@ -12,7 +12,7 @@ from jaxrnn.interop import from_cudnn, to_cudnn
 from .comparing import B, T, close, made, pulled, randomized, refused, same, standard
 
 N_IN, N = 3, 4
-SIZES = [(1, False), (2, False), (1, True), (2, True)]
+SIZES = [(1, False), (2, True), *(pytest.param(*size, marks=pytest.mark.heavy) for size in [(2, False), (1, True)])]
 sizes = pytest.mark.parametrize(("num_layers", "bidirectional"), SIZES)
 
 

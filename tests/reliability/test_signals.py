@@ -80,13 +80,17 @@ def test_a_signal_saves_the_last_step_and_ends(point, number, start, whole, tmp_
         assert left(run) == left(whole)
 
 
-def test_a_second_signal_ends_at_once(start, tmp_path):
+SLOW = [("save", "20"), *(pytest.param(*case, marks=pytest.mark.heavy) for case in [("save", "C"), ("look", "C")])]
+
+
+@pytest.mark.parametrize(("where", "how"), SLOW)
+def test_a_second_signal_ends_at_once(where, how, start, tmp_path):
     """Even in C, even in the middle of a save."""
-    for k, (where, how) in enumerate([(f"{TRAIN}:save", "20"), (f"{TRAIN}:save", "C"), (f"{TRAIN}:look", "C")]):
-        marker = tmp_path / f"marker{k}"
-        child = start("train", "counting", "--out", tmp_path / f"run{k}", mishap=("stall", where, str(marker), how, 1))
-        code, seconds = signalled(child, marker, signal.SIGTERM, again=True)
-        assert (code, seconds < 1) == (143, True)
+    marker = tmp_path / "marker"
+    mishap = ("stall", f"{TRAIN}:{where}", str(marker), how, 1)
+    child = start("train", "counting", "--out", tmp_path / "run", mishap=mishap)
+    code, seconds = signalled(child, marker, signal.SIGTERM, again=True)
+    assert (code, seconds < 1) == (143, True)
 
 
 def test_two_signals_at_once_are_one(start, tmp_path):

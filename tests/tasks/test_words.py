@@ -23,9 +23,10 @@ def test_what_a_word_is():
 
 
 def test_tokens_are_what_spaces_part():
-    assert symbols.split(" the u.s. <unk> 's \n no  n't\n", "tokens") == [
-        *("the", "u.s.", "<unk>", "'s", "\n", "no", "n't", "\n"),
-    ]
+    tokens = ["the", "u.s.", "<unk>", "'s", ".", "\n", "\n", "no", "n't", "\n"]
+    assert symbols.split(" the u.s. <unk> 's . \n\n no  n't\n", "tokens") == tokens
+    assert symbols.written(tokens, "tokens") == "the u.s. <unk> 's .\n\nno n't\n"
+    assert symbols.split(symbols.written(tokens, "tokens"), "tokens") == tokens
 
 
 def test_words_are_written_as_text():
@@ -107,12 +108,20 @@ def test_parts_are_shares_or_numbers_of_symbols_or_a_file_apart(tmp_path):
     assert parts(valid=0.2, test=0.1) == [140, 40, 20]
     assert parts(valid=7, test=1) == [192, 7, 1]
     assert parts(valid=7, test=0.5, test_data=other) == [193, 7, 4]
-    with pytest.raises(ValueError, match=r"^data: .* has 200 tokens, wanted 9 to train on"):
+    wrong = (
+        r"^data: .* has 200 tokens, valid is 500 and test 0.05: 0 are left, wanted 9 to train on .*--valid or --test$"
+    )
+    with pytest.raises(ValueError, match=wrong):
         parts(valid=500)
+    with pytest.raises(ValueError, match=r"^valid: got 7.5, wanted a share below 1 or a whole number$"):
+        parts(valid=7.5)
     with pytest.raises(ValueError, match=r"^data: .* has 200 tokens, valid is 0.001 and test 0.05, wanted at least 1"):
         parts(valid=0.001)
     with pytest.raises(ValueError, match=r"^test_data: .*missing cannot be read"):
         parts(test_data=tmp_path / "missing")
+    other.write_text("  \t ")
+    with pytest.raises(ValueError, match=r"^test_data: .*other.txt has no tokens$"):
+        parts(test_data=other)
 
 
 def test_a_token_that_the_train_part_lacks_is_the_unknown_one(tmp_path):
@@ -128,4 +137,7 @@ def test_a_token_that_the_train_part_lacks_is_the_unknown_one(tmp_path):
     assert problem.said is not None
     assert [vocabulary[k] for k in problem.read(other)] == ["d", "<unk>", "\n"]
     assert [vocabulary[k] for k in problem.said("u.s. d")] == ["<unk>", "d"]
+    params = problem.layer.init(jax.random.key(0))
+    assert problem.evaluate_file is not None
+    assert problem.evaluate(params, "test") == problem.evaluate_file(params, other)[0]
     assert problem.unit == "bits a token"

@@ -80,8 +80,11 @@ def elsewhere(group: Group, options: Eval) -> Group:
     if "data" not in {field.name for field in dataclasses.fields(group.config)}:
         raise ValueError(f"data: {group.name} makes its own data, wanted no file")
     moved = load_group(options.run, options.weights, data=str(options.data))
-    digest = moved.problem.sha256
-    if moved.problem.evaluate_file and digest and digest() != moved.record.get("data_sha256"):
+    try:
+        digest = moved.problem.sha256() if moved.problem.evaluate_file and moved.problem.sha256 else None
+    except DataGone as gone:
+        raise ValueError(f"{gone}; {told_where(options.run, gone.option)}") from None
+    if digest is not None and digest != moved.record.get("data_sha256"):
         whole = f"without --split {options.split} all of it is scored"
         raise ValueError(f"data: {options.data} is not what {options.run} was trained on; {whole}")
     return moved

@@ -12,7 +12,7 @@ from jaxrnn.runner.config.base import Count, Layers, NotNegative, Positive, Seed
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Text(Trained):
-    """A language model of characters or words, trained by truncated backpropagation through time.
+    """A language model of characters, words or tokens, trained by truncated backpropagation through time.
 
     Parameters
     ----------
@@ -32,18 +32,18 @@ class Text(Trained):
     layers
         Recurrent layers, one on top of the other.
     embedding
-        Width of the vector that stands for a character or word.
+        Width of the vector that stands for a symbol.
     dropout
         Share of each layer's output dropped while training (Zaremba et al. 2014).
     batch
         Places in the text that are read side by side.
     length
-        Characters or words between truncations; the state is handed on, the gradient is not.
+        Symbols between truncations; the state is handed on, the gradient is not.
     valid
-        Share of the text, before the test part and at most 100,000 characters or words, that the weights are chosen by;
-        from 1 on, how many characters or words.
+        Share of the text before the test part that the weights are chosen by, though never more than 100,000 symbols;
+        or, from 1 on, how many symbols.
     test
-        Share of the text, from its end and at most 100,000 characters or words, that is read once, when all is done;
+        Share of the text from its end that is read once, when all is done, though never more than 100,000 symbols; or,
         from 1 on, how many. Without meaning beside --test-data.
     """
 
@@ -73,7 +73,7 @@ class Sample:
     prompt
         The text to go on from [a line break].
     length
-        Characters or words to write.
+        Symbols to write.
     temperature
         Below 1 is more careful than the model, above 1 bolder, 0 always takes the likeliest.
     top_k

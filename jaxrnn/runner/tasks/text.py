@@ -30,7 +30,7 @@ from jaxrnn.runner.files import write_whole
 from jaxrnn.runner.inspection.reading import enough, labels
 from jaxrnn.runner.networks import policy_of, recurrent
 from jaxrnn.runner.problem import Probed, Problem, on_demand, sha256
-from jaxrnn.runner.symbols import Level, Symbols, commonest, decode, encode, opening, spaced, split
+from jaxrnn.runner.symbols import Level, Symbols, commonest, decode, encode, opening, split, written
 from jaxrnn.runner.tasks.next_symbol import predicted
 from jaxrnn.runner.users_files import read_text
 
@@ -60,7 +60,7 @@ def make(config: Text, assets: Mapping[str, Any] | None = None) -> Problem:
     layer = network(config, len(vocabulary))
     bits = make_evaluate(layer)
     train = functools.cache(lambda: encode(data().train, vocabulary, "data"))
-    read = functools.cache(lambda split: encode(before_each(data())[split], vocabulary, "data"))
+    read = functools.cache(lambda part: judged(data(), part, vocabulary, apart=config.test_data is not None))
 
     def loss(params: PyTree, carry: PyTree, batch: Window, key: PRNGKeyArray) -> tuple[Float[Array, ""], PyTree]:
         fresh = layer.carry(batch.xs.shape[1:], params)
@@ -115,23 +115,29 @@ def load(config: Text) -> Data:
     """Read the text and cut its end off. Raises ValueError where too little is left to train on."""
     text = split(manual() if config.data is None else read_text(config.data), config.level)
     apart = split(read_text(config.test_data, argument="test_data"), config.level) if config.test_data else None
-    n_valid, n_test = held_out(config.valid, len(text)), 0 if config.test_data else held_out(config.test, len(text))
-    end = max(len(text) - n_test, 0)
-    cut = max(end - n_valid, 0)
-    data = Data(text[:cut], text[cut:end], text[end:] if apart is None else apart)
+    n_valid = held_out("valid", config.valid, len(text))
+    n_test = held_out("test", config.test, len(text)) if apart is None else len(apart)
+    if apart == []:
+        raise ValueError(f"test_data: {config.test_data} has no {config.level}")
     needed = config.batch * config.length + 1
     size = f"data: {config.data or 'the manual'} has {len(text)} {config.level}"
-    if not (data.valid and data.test):
-        shares = f"valid is {config.valid:g} and test {config.test_data or format(config.test, 'g')}"
+    shares = f"valid is {config.valid:g}" + ("" if config.test_data else f" and test {config.test:g}")
+    if not (n_valid and n_test):
         raise ValueError(f"{size}, {shares}, wanted at least 1 {config.level[:-1]} in each; raise --valid and --test")
-    if len(data.train) < needed:
+    end = len(text) - (n_test if apart is None else 0)
+    if (left := end - n_valid) < needed:
         shape = f"batch {config.batch} x length {config.length} + 1"
-        raise ValueError(f"{size}, wanted {needed} to train on ({shape}); lower --batch or --length")
-    return data
+        lower = "--batch, --length" + (", --valid or --test" if max(config.valid, config.test) >= 1 else "")
+        raise ValueError(
+            f"{size}, {shares}: {max(left, 0)} are left, wanted {needed} to train on ({shape}); lower {lower}"
+        )
+    return Data(text[:left], text[left:end], text[end:] if apart is None else apart)
 
 
-def held_out(wanted: float, length: int) -> int:
-    """A share of the text, or so many symbols."""
+def held_out(name: str, wanted: float, length: int) -> int:
+    """A share of the text, or so many symbols. Raises ValueError on a number of symbols that is not whole."""
+    if wanted >= 1 and wanted % 1:
+        raise ValueError(f"{name}: got {wanted:g}, wanted a share below 1 or a whole number")
     return int(wanted) if wanted >= 1 else min(int(length * wanted), LONGEST_HELD_OUT)
 
 
@@ -159,9 +165,11 @@ def kept_vocabulary(assets: Mapping[str, Any], config: Text) -> Symbols:
     return assets["vocabulary"]
 
 
-def before_each(data: Data) -> dict[str, Symbols]:
-    """The parts that are judged, each with the symbol before it, from which its first is predicted."""
-    return {"valid": data.train[-1:] + data.valid, "test": data.valid[-1:] + data.test}  # pyright: ignore
+def judged(data: Data, part: str, vocabulary: Symbols, apart: bool) -> np.ndarray:
+    """A part and the symbol before it, from which its first is predicted; a file apart begins as a text does."""
+    before = encode((data.train if part == "valid" else data.valid)[-1:], vocabulary)
+    first = opening(vocabulary) if apart and part == "test" else before
+    return np.concatenate([first, encode(data._asdict()[part], vocabulary, "data")])
 
 
 def manual() -> str:
@@ -179,7 +187,7 @@ def write_sample(
     carry, opened = layer.carry((), params), opening(vocabulary)
     length = 500 if config.level == "characters" else 100
     _, new = generate(layer, params, carry, opened, length, key=key, temperature=0.8)
-    sample = decode(new, vocabulary)
+    sample = decode(new, vocabulary, config.level)
     write_whole(directory / "sample.txt", sample)
     console.out("\nA sample at temperature 0.8:\n", highlight=False)
     console.out(sample, highlight=False)
@@ -192,9 +200,9 @@ def continue_prompt(layer: Layer, params: PyTree, vocabulary: Symbols, level: Le
     how = {"temperature": sample.temperature, "top_k": sample.top_k, "top_p": sample.top_p}
     carry, key = layer.carry((), params), jax.random.key(sample.seed)
     _, new = generate(layer, params, carry, prompt, sample.length, key=key, **how)
-    if isinstance(vocabulary, str):
-        return sample.prompt + decode(new, vocabulary)
-    return spaced([*given, *(vocabulary[place] for place in np.asarray(new))])
+    if level == "characters":
+        return sample.prompt + decode(new, vocabulary, level)
+    return written([*given, *(vocabulary[place] for place in np.asarray(new))], level)
 
 
 def network(config: Text, vocabulary: int) -> Layer:
