@@ -41,9 +41,9 @@ def cells(names: Iterable[str]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in names])
 
 
-# Where a law compiles a program for itself, it is tried at each change on these alone, what the loops and JAX say of one
-# cell being what they say of another, and by `fused` on those that compute something else: norms, exponentials, a narrow
-# h, a start in the params. `pytest --heavy` tries it on all.
+# Where a law compiles a program for itself, it is tried at each change on these alone, since what the loops and JAX say
+# of one cell they say of another; and by `fused` on those that compute something else: norms, exponentials, a narrow h,
+# a start in the params. `pytest --heavy` tries it on all.
 FEW = {"elman", "lstm_full", "gru_article", "rglru", "clip_gradient", "zoneout_noise"}
 BY_FUSED = {"lstm_layernorm", "slstm", "lstm_projected", "learned_carry"}
 
