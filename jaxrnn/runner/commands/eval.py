@@ -1,7 +1,7 @@
 """The numbers of a split, or of the user's own file, beside what they are read against."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxrnn import checks
 from jaxrnn.runner import showing
+from jaxrnn.runner.best import scored
 from jaxrnn.runner.commands.options import Eval
 from jaxrnn.runner.console import make_console
 from jaxrnn.runner.loading import Group, load_group, told_where
@@ -49,17 +50,12 @@ def evaluate(options: Eval) -> dict[str, Any]:
     checks.choice(group.name, "split", split, problem.splits)
     members = range(group.size) if options.member is None else [options.member]
     try:
-        judged = [judge(problem, group.member(k), split, options.data if whole else None) for k in members]
+        scores, anchors = judge(group, members, split, options.data if whole else None)
     except DataGone as gone:
         way_out = "" if options.data else f"; {way_out_of(gone, options, problem, split)}"
         raise ValueError(f"{gone}{way_out}") from None
-    numbers = {
-        name: value
-        for key in judged[0][0]
-        for name, value in described(key, scores_of([scores[key] for scores, _ in judged])).items()
-    }
     try:
-        levels = {"anchors": dict(judged[0][1]())}
+        levels = {"anchors": dict(anchors())}
     except DataGone as gone:  # the user's file has its scores all the same
         levels = {"anchors": {}, "no_anchors": str(gone)}
     return {
@@ -70,7 +66,7 @@ def evaluate(options: Eval) -> dict[str, Any]:
         "of": str(options.data) if whole else f"the {split} part" + (f" of {options.data}" if options.data else ""),
         "seeds": [group.seed_of(k) for k in members],
         "unit": problem.unit,
-        "scores": numbers,
+        "scores": {name: value for key, found in scores.items() for name, value in described(key, found).items()},
         **levels,
     }
 
@@ -97,12 +93,16 @@ def way_out_of(gone: DataGone, options: Eval, problem: Problem, split: str) -> s
     return f"jaxrnn eval {options.run} --split {split} --data PLACE scores it where it is now{own}"
 
 
-def judge(problem: Problem, params: Any, split: str, file: Path | None) -> tuple[dict, Callable[[], dict]]:
-    """(numbers, anchors when asked) of one member's weights, on a file or a part of the run's data."""
+def judge(
+    group: Group, members: Sequence[int], split: str, file: Path | None
+) -> tuple[dict[str, Any], Callable[[], dict[str, float]]]:
+    """(numbers, of several members an array of each; anchors when asked), on a file or a part of the run's data."""
+    problem = group.problem
+    if file is None and len(members) == group.size > 1:
+        return scored(problem, group.params, split, group.seeds), lambda: problem.anchors(split)
     if file is not None and problem.evaluate_file:
-        return problem.evaluate_file(params, file)
-    return dict(problem.evaluate(params, split)), lambda: problem.anchors(split)
-
-
-def scores_of(values: list[float]) -> Any:
-    return np.array(values) if len(values) > 1 else values[0]
+        judged = [problem.evaluate_file(group.member(k), file) for k in members]
+    else:
+        judged = [(problem.evaluate(group.member(k), split), lambda: problem.anchors(split)) for k in members]
+    values = {name: [scores[name] for scores, _ in judged] for name in judged[0][0]}
+    return {name: np.array(each) if len(each) > 1 else each[0] for name, each in values.items()}, judged[0][1]
