@@ -4,6 +4,7 @@ import json
 
 import jax
 import numpy as np
+import pytest
 
 from experiments import elman1990
 
@@ -44,6 +45,7 @@ def test_likelihoods_are_counts_after_the_same_beginning():
     np.testing.assert_allclose(found[4, man], 1)  # after "man move" came the next sentence
 
 
+@pytest.mark.heavy
 def test_a_tiny_run_writes_its_result_and_picture(tmp_path, monkeypatch):
     tiny = {name: size._replace(updates=2, long=120) for name, size in elman1990.SIZES.items()}
     monkeypatch.setattr(elman1990, "SIZES", tiny)

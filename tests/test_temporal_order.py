@@ -4,6 +4,7 @@ import json
 
 import jax
 import numpy as np
+import pytest
 
 from experiments import temporal_order
 from experiments.gradient_flow import batch
@@ -38,6 +39,7 @@ def test_the_best_rate_solves_most_then_soonest():
     assert temporal_order.best({0.1: of(1000, None), 0.2: of(3000, 4000), 0.3: of(3000, 2000)}) == 0.3
 
 
+@pytest.mark.heavy
 def test_a_tiny_run_writes_its_result_and_picture(tmp_path, monkeypatch):
     tiny = {"LENGTHS": (10,), "TRIED_AT": 10, "UPDATES": 2, "BETWEEN_LOOKS": 1, "RATES": (0.1,), "TESTED": 20}
     for name, value in {**tiny, "SEEDS": (0, 1), "TRIED_SEEDS": (2, 3), "RESULTS": tmp_path}.items():
