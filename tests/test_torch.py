@@ -5,6 +5,7 @@ B, H]. `ours` takes these as they are and is written in JAX, so that gradients m
 """
 
 import functools
+import itertools
 from typing import NamedTuple
 
 import jax
@@ -42,10 +43,12 @@ class Case(NamedTuple):
     directions: int = 1
 
 
+SHAPES = [Case(*shape) for shape in itertools.product((1, 6), (1, 3), (1, 5), (1, 7))]
+OFTEN = {Case(1, 3, 5, 7), Case(6, 1, 1, 1)}  # of these at each change, all with `pytest --heavy`
 CASES = [
-    Case(1, 3, 5, 7),
-    Case(6, 1, 1, 1),
+    *(pytest.param(case, marks=[pytest.mark.heavy] * (case not in OFTEN)) for case in SHAPES),
     Case(5, 2, 3, 4),
+    pytest.param(Case(30, 2, 3, 17), marks=pytest.mark.heavy),
     Case(12, 8, 16, 32),
     Case(5, 2, 3, 4, layers=2),
     Case(5, 2, 3, 4, directions=2),

@@ -14,6 +14,11 @@ def draw(n: int, batch: int, seed: int, step: int) -> Int[np.ndarray, "batch"]:
     return np.array([permutation(n, seed, int(e))[p] for e, p in zip(epochs, places, strict=True)])
 
 
+def apart(part: int) -> np.random.Generator:
+    """For what is judged: other numbers than those of any [seed, step], which for NumPy is [seed, step, 0]."""
+    return np.random.default_rng([0, part, 1])
+
+
 def noise(seed: Any, step: Any) -> PRNGKeyArray:
     """The key of the step that comes after `step` others."""
     return jax.random.fold_in(jax.random.split(jax.random.key(seed), 3)[1], step + 1)

@@ -1,12 +1,14 @@
 """The parts that the tasks' networks are made of."""
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import PRNGKeyArray, PyTree
+from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from jaxrnn import CELLS, Layer, Policy, bidirectional, dropout, stack, unroll
+from jaxrnn import CELLS, Layer, Policy, bidirectional, dense, dropout, stack, unroll
+from jaxrnn.layers import Dense
 from jaxrnn.runner.config import Trained
 
 
@@ -32,6 +34,21 @@ def recurrent(config: Recurrent, n_in: int, policy: Policy, both_ways: bool = Fa
         layers += [one, dropout(config.dropout)]
         n = width(one, n)
     return stack(*layers), n
+
+
+def uniform(most: float) -> Callable[..., Array]:
+    """An initializer: numbers in (-most, most)."""
+
+    def init(key: PRNGKeyArray, shape: tuple[int, ...], dtype: Any = None) -> Array:
+        return jax.random.uniform(key, shape, dtype, -most, most)
+
+    return init
+
+
+def outputs_from(weights: Callable[..., Array], n_in: int, n_out: int, policy: Policy) -> Layer:
+    """A dense layer whose weights begin so, and its biases at 0."""
+    layer = dense(n_in, n_out, policy=policy)
+    return layer._replace(init=lambda key: Dense(weights(key, (n_in, n_out)), jnp.zeros(n_out)))
 
 
 def noisy(params: PyTree, key: PRNGKeyArray, deviation: float) -> PyTree:

@@ -27,19 +27,20 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
-from jaxrnn import CELLS, Layer, checks, dense, initialize, lstm2000, stack, unroll
-from jaxrnn.layers import Dense
+from jaxrnn import CELLS, Layer, checks, initialize, lstm2000, stack, unroll
 from jaxrnn.masks import choose, zeroed
 from jaxrnn.policy import default_float
 from jaxrnn.runner.config import Cerg
+from jaxrnn.runner.draws import apart
 from jaxrnn.runner.generators.reber import SYMBOLS, continual
-from jaxrnn.runner.networks import policy_of, width
+from jaxrnn.runner.networks import outputs_from, policy_of, uniform, width
 from jaxrnn.runner.problem import Probed, Problem
 
 CELLS_OF_PAPER, BLOCKS = 8, 4
 STREAMS = 10  # that a trial is judged by
 GOOD = 1000  # symbols of a stream in the mean
 PIECE = 1000  # symbols that are judged at a time
+SMALL = uniform(0.2)  # first weights
 CHAIN = continual()
 
 
@@ -95,8 +96,7 @@ def flips(numbers: np.random.Generator, T: int, count: int) -> Int[np.ndarray, "
 
 
 def judged(split: str, T: int) -> Int[np.ndarray, "T streams"]:
-    """Others than those of any [seed, step], which for NumPy is the same as [seed, step, 0]."""
-    return flips(np.random.default_rng([0, ("valid", "test").index(split), 1]), T, STREAMS)
+    return flips(apart(("valid", "test").index(split)), T, STREAMS)
 
 
 def walk(place: Int[Array, "*B"], ways: Int[Array | np.ndarray, "T *B"]) -> tuple[Int[Array, "*B"], Symbols]:
@@ -133,16 +133,10 @@ def network(config: Cerg) -> Layer:
         falling = tuple(-bias for bias in rising)
         forget = rising if config.forget else None
         cell = lstm2000(n_in, CELLS_OF_PAPER, BLOCKS, falling, forget, falling, policy=policy)
-        cell = initialize(cell, w_x=small, w_h=small)
+        cell = initialize(cell, w_x=SMALL, w_h=SMALL)
     recurrent = unroll(cell)
     seen = n_in + width(recurrent, n_in)
-    out = dense(seen, n_in, policy=policy)
-    out = out._replace(init=lambda key: Dense(small(key, (seen, n_in)), jnp.zeros(n_in)))
-    return stack(with_shortcut(recurrent), out)
-
-
-def small(key: PRNGKeyArray, shape: tuple[int, ...], dtype: Any = None) -> Array:
-    return jax.random.uniform(key, shape, dtype, -0.2, 0.2)
+    return stack(with_shortcut(recurrent), outputs_from(SMALL, seen, n_in, policy))
 
 
 def with_shortcut(layer: Layer) -> Layer:

@@ -11,7 +11,6 @@ outputs that say yes or no are trained by their cross-entropy. The criterion is 
 or as many as the paper has, instead of on the last ones trained with.
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -27,11 +26,12 @@ from jaxrnn.layers import Dense
 from jaxrnn.policy import default_float
 from jaxrnn.runner.config import Hs97
 from jaxrnn.runner.devices import AXIS
+from jaxrnn.runner.draws import apart
 from jaxrnn.runner.generators.adding import adding, multiplication
 from jaxrnn.runner.generators.lag import lag
 from jaxrnn.runner.generators.order import order
 from jaxrnn.runner.generators.reber import SYMBOLS, distinct, following
-from jaxrnn.runner.networks import policy_of, width
+from jaxrnn.runner.networks import outputs_from, policy_of, uniform, width
 from jaxrnn.runner.problem import Problem
 
 PIECE = 512  # sequences that are judged at a time
@@ -92,7 +92,7 @@ def make(config: Hs97, assets: object = None) -> Problem:
 
 def reber(config: Hs97) -> Puzzle:
     """Experiment 1. 256 strings to learn from, 256 more: what may come next must always be the most active."""
-    strings = distinct(numbers_for(0), 256 + 256 + 1000)
+    strings = distinct(apart(0), 256 + 256 + 1000)
     shown, judged, test = (as_batch(part) for part in (strings[:256], strings[:512], strings[512:]))
 
     def draw(numbers: np.random.Generator, count: int) -> Batch:
@@ -188,12 +188,7 @@ PUZZLES: dict[str, Callable[[Hs97], Puzzle]] = {
 
 def drawn(draw: Callable[[np.random.Generator, int], Batch], count: int) -> dict[str, Batch]:
     """Sequences for the criterion and, as in the paper, 2,560 for the test: the same for all trials, and in none's."""
-    return {"valid": draw(numbers_for(0), count), "test": draw(numbers_for(1), 2560)}
-
-
-def numbers_for(part: int) -> np.random.Generator:
-    """Others than those of any [seed, step]: for NumPy that is the same as [seed, step, 0]."""
-    return np.random.default_rng([0, part, 1])
+    return {"valid": draw(apart(0), count), "test": draw(apart(1), 2560)}
 
 
 def within(most: float) -> Callable[[Array, Array], Bool[Array, "*batch"]]:
@@ -214,17 +209,12 @@ def network(config: Hs97, puzzle: Puzzle) -> Layer:
     if config.cell != "lstm97":
         recurrent = unroll(CELLS[config.cell](puzzle.n_in, puzzle.cells, policy=policy))
         return stack(recurrent, dense(width(recurrent, puzzle.n_in), puzzle.n_out, policy=policy))
-    small = functools.partial(uniform, puzzle.weights)
+    small = uniform(puzzle.weights)
     biases = {"bias": puzzle.bias, "input_bias": puzzle.input_bias, "output_bias": puzzle.output_bias}
     cell = lstm97(puzzle.n_in, puzzle.cells, puzzle.blocks, **biases, policy=policy)
-    out = dense(puzzle.cells, puzzle.n_out, policy=policy)
-    out = out._replace(init=lambda key: Dense(small(key, (puzzle.cells, puzzle.n_out)), jnp.zeros(puzzle.n_out)))
+    out = outputs_from(small, puzzle.cells, puzzle.n_out, policy)
     out = out if puzzle.bias == "all" else without_bias(out)
     return stack(unroll(initialize(cell, w_x=small, w_h=small, w_gates=small)), out)
-
-
-def uniform(most: float, key: PRNGKeyArray, shape: tuple[int, ...], dtype: Any = None) -> Array:
-    return jax.random.uniform(key, shape, dtype, -most, most)
 
 
 def without_bias(layer: Layer) -> Layer:
