@@ -48,7 +48,7 @@ def test_any_batch_rank_equals_the_oracle(name, method, batch):
     close(applied(name, method)(*e.arguments), (type(e.carry)(*carry), ys))
 
 
-@cells_and_methods(QUIET)
+@cells_and_methods(QUIET, costly=True)
 def test_a_sequence_equals_its_single_steps(name, method):
     e = example(name)
     whole = applied(name, method)(e.params, e.carry, e.xs, REAL, NEVER)

@@ -49,7 +49,9 @@ def arguments(layer):
     return params, randomized(KEY, layer.carry((B,), params)), XS
 
 
-@wrapped
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.heavy] * (name not in ("zoneout", "both"))) for name in WRAPPED]
+)
 def test_every_method_and_chunk_draws_the_same_noise(name):
     plain = unroll(WRAPPED[name], "scan")
     given = arguments(plain)
