@@ -1,10 +1,11 @@
 """Greff et al. 2017, "LSTM: A search space odyssey": what each part of the LSTM is worth, on the chorales of JSB.
 
-    python -m experiments.odyssey SWEEP        writes experiments/results/odyssey.json and .png
+    jaxrnn sweep experiments/polymusic.toml --data JSB_Chorales.mat --units 36 --seeds 0 1 2 --out odyssey \
+      --grid rate=3e-3,1e-2 cell=lstm_diagonal,lstm_nig,lstm_nfg,lstm_nog,lstm_niaf,lstm_noaf,lstm_cifg,lstm_np,lstm_fgr
+    python -m experiments.odyssey odyssey        writes experiments/results/odyssey.json and .png
 
-SWEEP is the folder of a sweep over `cell` and whatever else is to be chosen for each of them, such as the rate
-(experiments/odyssey.toml has the command). Of each cell's trials the one that did best on the validation part counts.
-The paper draws 200 settings for each variant, of its size, rate and noise, and shows the best tenth.
+Each variant is one change away from the LSTM with peepholes. Of its trials the one that did best on the validation part
+counts. The paper draws 200 settings for each, of size, rate and noise, and shows the best tenth.
 """
 
 import json
@@ -18,6 +19,7 @@ from experiments.gradient_flow import compact
 from experiments.keep import result_of
 
 RESULTS = Path(__file__).parent / "results"
+SHARED = "--data JSB_Chorales.mat --units 36 --seeds 0 1 2"
 WHOLE = "lstm_diagonal"
 VARIANTS = {
     WHOLE: "LSTM",
@@ -45,12 +47,12 @@ def best_of(sweep: Path) -> dict[str, dict[str, Any]]:
     return {cell: found[cell] for cell in VARIANTS}
 
 
-def told(found: dict[str, dict[str, Any]], commands: list[str]) -> dict[str, Any]:
-    """What is kept of them: what they share once, and of each what it chose and came to."""
+def told(found: dict[str, dict[str, Any]], command: str) -> dict[str, Any]:
+    """What is kept: what they share once, and of each what it chose and came to."""
     whole, keys = found[WHOLE], ("seconds", "parameters", "metrics")
     shared = {key: whole[key] for key in ("versions", "device", "git", "data_sha256")}
     variants = {cell: {"rate": of["config"]["rate"]} | {key: of[key] for key in keys} for cell, of in found.items()}
-    return {"command": "; ".join(commands), **shared, "variants": variants}
+    return {"command": command, **shared, "variants": variants}
 
 
 def draw(variants: dict[str, dict[str, Any]], path: Path) -> None:
@@ -70,10 +72,9 @@ def draw(variants: dict[str, dict[str, Any]], path: Path) -> None:
 def main(sweep: Path) -> None:
     plan = json.loads((sweep / "plan.json").read_text(encoding="utf-8"))
     grid = {key: dict.fromkeys(str(t["options"][key]) for t in plan["trials"]) for key in plan["trials"][0]["options"]}
-    options = " ".join(f"{key}={','.join(values)}" for key, values in grid.items())
-    data, name = Path(plan["config"]["data"]).name, sweep.resolve().name
-    commands = [f"jaxrnn sweep experiments/odyssey.toml --data {data} --out {name} --grid {options}"]
-    result = told(best_of(sweep), [*commands, f"python -m experiments.odyssey {name}"])
+    varied = " ".join(f"{key}={','.join(values)}" for key, values in grid.items())
+    command = f"jaxrnn sweep experiments/polymusic.toml {SHARED} --out {sweep.resolve().name} --grid {varied}"
+    result = told(best_of(sweep), f"{command} && python -m experiments.odyssey {sweep.resolve().name}")
     (RESULTS / "odyssey.json").write_text(compact(result) + "\n", encoding="utf-8")
     draw(result["variants"], RESULTS / "odyssey.png")
 

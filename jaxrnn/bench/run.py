@@ -14,6 +14,7 @@ from jaxrnn.bench.case import Case, Contender, cases, contenders
 from jaxrnn.bench.crew import FLOAT64, ON_CPU, Died, Worker, ask, crew, start
 from jaxrnn.bench.options import Bench
 from jaxrnn.bench.results import Row, append, create, summary
+from jaxrnn.bench.worker import WAKING
 from jaxrnn.runner.progress import progress
 
 LEAST_ROUNDS = 5
@@ -106,7 +107,7 @@ def interleave(running: list[tuple[Row, Worker]], options: Bench, show: Show, to
     shown = 0
     for number in range(rounds):
         for row, worker in running:
-            spent = 2 * sum(row["rounds"])  # as each timed run follows one that is not
+            spent = sum(max(seconds, WAKING) + seconds for seconds in row["rounds"])
             if row["status"] != "ok" or (number >= LEAST_ROUNDS and spent > options.seconds):
                 continue
             time.sleep(PAUSE_SECONDS)
