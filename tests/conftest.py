@@ -20,12 +20,15 @@ if importlib.metadata.version("jaxlib").startswith("0.10."):
     FLAGS += ["--xla_cpu_use_fusion_emitters=false"]
 os.environ.setdefault("XLA_FLAGS", " ".join(FLAGS))
 
-# What one process has compiled, no other compiles again: the workers and the commands that tests start.
-if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="compiled-")
-    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+# What one process has compiled, no other compiles again: the workers and the commands that tests start. A program whose
+# writer is not done yet, or was killed, is compiled anew, and what JAX says of it belongs to no command's output.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    compiled = os.path.realpath(tempfile.mkdtemp(prefix="compiled-"))
+    atexit.register(shutil.rmtree, compiled, ignore_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+    os.environ["PYTHONWARNINGS"] = "ignore:Error reading persistent compilation cache:UserWarning"
 
 import jax
 import pytest
@@ -45,7 +48,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_collection_finish():
-    """What is imported by now stays: nothing that collects garbage needs to look at it (4 % of the time)."""
+    """What is imported by now stays: nothing that collects garbage needs to look at it."""
     gc.collect()
     gc.freeze()
 

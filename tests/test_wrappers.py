@@ -50,7 +50,8 @@ def arguments(layer):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.heavy] * (name not in ("zoneout", "both"))) for name in WRAPPED]
+    "name",
+    [pytest.param(name, marks=[pytest.mark.heavy] * (name not in ("variational_dropout", "both"))) for name in WRAPPED],
 )
 def test_every_method_and_chunk_draws_the_same_noise(name):
     plain = unroll(WRAPPED[name], "scan")

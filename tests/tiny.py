@@ -42,8 +42,8 @@ def cells(names: Iterable[str]) -> pytest.MarkDecorator:
 
 
 # Where a law compiles a program for itself, it is tried at each change on these alone, since what the loops and JAX say
-# of one cell they say of another; and by `fused` on those that compute something else: norms, exponentials, a narrow h,
-# a start in the params. `pytest --heavy` tries it on all.
+# of one cell they say of another; and by `fused` on those that compute something else: gated inputs, norms,
+# exponentials, a narrow h, a start in the params. `pytest --heavy` tries it on all.
 FEW = {"elman", "lstm_full", "rglru", "clip_gradient", "zoneout_noise"}
 BY_FUSED = {"gru_article", "lstm_layernorm", "slstm", "lstm_projected", "learned_carry"}
 

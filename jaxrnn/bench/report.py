@@ -8,13 +8,17 @@ from jaxrnn.bench import tables
 from jaxrnn.bench.compare import broken, changes, slower
 from jaxrnn.bench.options import Bench
 from jaxrnn.bench.results import Row, read
+from jaxrnn.bench.worker import WAKING_SECONDS
 
 
 def bench(options: Bench, console: Console) -> None:
     """Raises ValueError on what cannot be asked for, RuntimeError where something has become slower."""
     if options.readme and not options.show:
         raise ValueError("bench: readme wants results to show: jaxrnn bench --show FILE --readme README.md")
-    older = read(options.compare)[1] if options.compare else None  # found to be bad before an hour's measurements
+    older = None
+    if options.compare:  # found to be bad before an hour's measurements
+        before, older = read(options.compare)
+        same_measurement(before, read(options.show)[0] if options.show else {"waking_seconds": WAKING_SECONDS})
     if options.show:
         path = options.show
     else:
@@ -47,6 +51,15 @@ def write(path: Path, table: str, rows: list[Row], session: Row) -> list[Path]:
     beside = path.with_suffix(".md")
     beside.write_text(table, encoding="utf-8")
     return [beside, *plots.draw(path.with_suffix(""), rows, session)]
+
+
+def same_measurement(before: Row, now: Row) -> None:
+    """Raises ValueError where contenders did not run equally long before each of their timed runs."""
+    then, here = (session.get("waking_seconds", 0) for session in (before, now))
+    if then != here:
+        raise ValueError(
+            f"compare: the older runs were timed after {then:g} s of others, these after {here:g}; measure again"
+        )
 
 
 def compare(older: list[Row], rows: list[Row], console: Console) -> None:

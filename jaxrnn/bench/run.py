@@ -14,7 +14,7 @@ from jaxrnn.bench.case import Case, Contender, cases, contenders
 from jaxrnn.bench.crew import FLOAT64, ON_CPU, Died, Worker, ask, crew, start
 from jaxrnn.bench.options import Bench
 from jaxrnn.bench.results import Row, append, create, summary
-from jaxrnn.bench.worker import WAKING
+from jaxrnn.bench.worker import WAKING_SECONDS
 from jaxrnn.runner.progress import progress
 
 LEAST_ROUNDS = 5
@@ -31,7 +31,8 @@ def run(options: Bench, console: Console) -> Path:
     with crew() as workers:
         workers.append(start())
         try:
-            session = {"kind": "session", "command": _command(), "started": _now(), **ask(workers[0], "machine")}
+            session = {"kind": "session", "command": _command(), "started": _now(), "waking_seconds": WAKING_SECONDS}
+            session |= ask(workers[0], "machine")
         except Died as error:
             raise RuntimeError(f"bench: the machine could not be measured: {error}") from None
     append(path, session)
@@ -107,7 +108,7 @@ def interleave(running: list[tuple[Row, Worker]], options: Bench, show: Show, to
     shown = 0
     for number in range(rounds):
         for row, worker in running:
-            spent = sum(max(seconds, WAKING) + seconds for seconds in row["rounds"])
+            spent = sum(max(seconds, WAKING_SECONDS) + seconds for seconds in row["rounds"])
             if row["status"] != "ok" or (number >= LEAST_ROUNDS and spent > options.seconds):
                 continue
             time.sleep(PAUSE_SECONDS)

@@ -16,7 +16,7 @@ from typing import Any
 from jaxrnn.bench import memory
 from jaxrnn.bench.case import Case, Contender
 
-WAKING = 0.1  # seconds
+WAKING_SECONDS = 0.1  # GRU 16, 200, 32, 64 on two threads: 8.3 ms after one run, 6.1 ms after these
 
 
 class Worker:
@@ -72,8 +72,8 @@ class Worker:
         return {**stages, **self.step.notes, "peak_bytes": grown if on_device is None else on_device}
 
     def time(self) -> dict[str, float]:
-        """Runs for a tenth of a second, to bring caches, threads and the clock rate back, and one that is timed."""
-        waking = time.perf_counter() + WAKING
+        """Runs for WAKING_SECONDS, to bring caches, threads and the clock rate back, and one that is timed."""
+        waking = time.perf_counter() + WAKING_SECONDS
         while time.perf_counter() < waking:
             self.step.run()
         began = time.perf_counter()

@@ -124,6 +124,16 @@ def test_the_command_fails_where_something_is_slower(tmp_path, capsys):
     assert capsys.readouterr().err == "jaxrnn: bench: of 4 rows, 1 are slower and 0 fail now\n"
 
 
+def test_only_what_was_measured_alike_is_compared(tmp_path, capsys):
+    session, *rows = SMALL.read_text().splitlines()
+    awake = tmp_path / "awake.jsonl"
+    awake.write_text("\n".join([json.dumps(json.loads(session) | {"waking_seconds": 0.1}), *rows]))
+    with pytest.raises(SystemExit, match="2"):
+        main(["bench", "--show", str(awake), "--compare", str(SMALL)])
+    told = "the older runs were timed after 0 s of others, these after 0.1; measure again"
+    assert capsys.readouterr().err == f"jaxrnn: compare: {told}\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -3,6 +3,7 @@
 import io
 import json
 import signal
+import types
 
 import pytest
 
@@ -94,6 +95,28 @@ def test_runs_are_in_turn_and_the_slow_run_fewer(monkeypatch):
     rows = [({"status": "ok", "rounds": []}, name) for name in seconds]
     run.interleave(rows, Bench(rounds=8, seconds=3.0), lambda words: None, 2)  # pyright: ignore[reportArgumentType]
     assert asked == ["slow", "quick"] * run.LEAST_ROUNDS + ["quick"] * 3
+
+
+def test_the_time_that_a_short_run_wakes_for_counts(monkeypatch):
+    monkeypatch.setattr(run, "ask", lambda one, do: {"seconds": 0.001})
+    rows = [({"status": "ok", "rounds": []}, "quick")]
+    run.interleave(rows, Bench(rounds=20, seconds=0.7), lambda words: None, 1)  # pyright: ignore[reportArgumentType]
+    assert len(rows[0][0]["rounds"]) == 7
+
+
+def test_runs_go_before_the_timed_one(monkeypatch):
+    class Step:
+        runs = 0
+
+        def run(self):
+            self.runs += 1
+
+    one = worker.Worker()
+    one.step = Step()  # pyright: ignore[reportAttributeAccessIssue]
+    ticks = iter([0.0, 0.01, 0.06, 0.11, 5.0, 5.5])
+    monkeypatch.setattr(worker, "time", types.SimpleNamespace(perf_counter=lambda: next(ticks)))
+    assert one.time() == {"seconds": 0.5}
+    assert one.step.runs == 2 + 1
 
 
 def test_a_worker_answers_what_was_raised_and_goes_on():

@@ -49,7 +49,6 @@ def test_a_sweep_ends_with_its_trials_best_first(folder, runs):
     assert (folder / "sweep" / "sweep.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.thorough
 def test_a_sweep_that_goes_on_trains_no_finished_trial_again(folder, runs):
     before = [(run / "run.json").read_bytes() for run in runs]
     said = command("sweep", "--resume", folder / "sweep")
@@ -57,7 +56,6 @@ def test_a_sweep_that_goes_on_trains_no_finished_trial_again(folder, runs):
     assert [(run / "run.json").read_bytes() for run in runs] == before
 
 
-@pytest.mark.thorough
 def test_a_run_whose_data_have_moved_is_told_where_they_are(folder, runs, tmp_path, capsys):
     run, book = tmp_path / "run", tmp_path / "book.txt"
     shutil.copytree(runs[0], run)
@@ -80,7 +78,6 @@ def test_a_run_whose_data_have_moved_is_told_where_they_are(folder, runs, tmp_pa
     assert json.loads((run / "run.json").read_text())["params_sha256"] == record["params_sha256"]
 
 
-@pytest.mark.thorough
 def test_a_run_without_its_data_is_used_all_the_same(folder, runs, tmp_path, capsys):
     run, book, gone = tmp_path / "run", tmp_path / "book.txt", tmp_path / "before.txt"
     shutil.copytree(runs[0], run)
@@ -145,7 +142,6 @@ def test_export_reads_back_what_it_wrote(runs, tmp_path):
     assert {path.suffix for path in (tmp_path / "exported").iterdir()} >= {".safetensors"}
 
 
-@pytest.mark.thorough
 def test_doctor_tells_versions_and_methods(capsys):
     main(["doctor"])
     said = capsys.readouterr().out

@@ -41,7 +41,8 @@ def test_a_process_killed_while_it_imports_and_compiles(whole, tmp_path):
     """The forked children above have imported everything already; this one begins as the user's does."""
     run, draws = tmp_path / "run", random.Random(0)
     main = [sys.executable, "-c", "import reliability.child as child; child.jaxrnn.cli.main()"]
-    how = {"env": os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}, "stdout": subprocess.DEVNULL}
+    environment = {"PYTHONPATH": os.pathsep.join(sys.path), "JAX_ENABLE_COMPILATION_CACHE": "0"}
+    how = {"env": os.environ | environment, "stdout": subprocess.DEVNULL}
     for _ in range(3):
         with subprocess.Popen([*main, *map(str, again(run))], stderr=subprocess.DEVNULL, **how) as process:
             time.sleep(draws.uniform(0, 4))
