@@ -47,7 +47,10 @@ class Text(Trained):
         from 1 on, how many. Without meaning beside --test-data.
     """
 
-    SMOKE: ClassVar = {"units": 16, "embedding": 8, "batch": 4, "length": 16, "steps": 40, "evaluate_every": 20}
+    SMOKE: ClassVar = {
+        **{"units": 16, "embedding": 8, "batch": 4, "length": 16, "valid": 0.05, "test": 0.05},
+        **{"steps": 40, "evaluate_every": 20},
+    }
 
     steps: Count = 1800
     data: Path | None = None

@@ -375,11 +375,11 @@ def draw_forecasts(
 
 
 def stand_in(folder: Path) -> dict[str, Any]:
-    """A made-up file of the same format: two columns of waves, every hour."""
+    """A made-up file with ETTh1's target: two columns of waves, every hour."""
     path, rows = folder / "series.csv", 120
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
-        table.writerow(["date", "load", "temperature"])
+        table.writerow(["date", "load", "OT"])
         for row in range(rows):
             wave = math.sin(row * math.pi / 3)
             table.writerow([f"2020-01-{1 + row // 24:02} {row % 24:02}:00:00", wave, 20 + 5 * wave + row / 50])
