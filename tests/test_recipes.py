@@ -1,4 +1,4 @@
-"""Every recipe in experiments/ is one, and what --smoke makes of it has a loss; --smoke itself with `pytest --heavy`."""
+"""Every recipe in experiments/ is one, and --smoke makes a loss of it; --smoke itself with `pytest --heavy`."""
 
 import dataclasses
 import tomllib
