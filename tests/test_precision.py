@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import N_IN, B, N, T, applied, close, example, loss_and_grads, marks, weighed
+from tiny import N_IN, B, N, T, applied, close, example, loss_and_grads, marks, often, weighed
 
 from jaxrnn import CELLS, Policy, unroll
 from jaxrnn.methods import serving
@@ -24,7 +24,7 @@ POLICIES = {
     "bfloat16 params": (Policy(param=jnp.bfloat16), BFLOAT16),
 }
 EVERY = [
-    pytest.param(name, method, policy, marks=marks(name, method, costly=True), id=f"{name}-{method}-{policy}")
+    pytest.param(name, method, policy, marks=marks(name, not often(name, method)), id=f"{name}-{method}-{policy}")
     for name, make in CELLS.items()
     for method in serving(make(N_IN, N))
     for policy in POLICIES

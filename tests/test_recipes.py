@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import pytest
 
 from jaxrnn.cli import main
-from jaxrnn.runner.config import Trained
 from jaxrnn.runner.config.reading import from_options
 from jaxrnn.runner.tasks import TASKS
 
@@ -17,13 +16,11 @@ FOLDER = Path(__file__).parent.parent / "experiments"
 RECIPES = {path.stem: path for path in sorted(FOLDER.glob("*.toml")) if path.stem != "table"}
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", sorted({*RECIPES} - {"article"}))  # which has no training loop
 def test_a_recipe_has_a_loss_on_the_stand_in(name, tmp_path):
     options = tomllib.loads(RECIPES[name].read_text(encoding="utf-8"))
     task = TASKS[options.pop("task")]
     config = from_options(task.config, options, str(RECIPES[name]))
-    if not isinstance(config, Trained):
-        pytest.skip("no training loop")
     with jax.numpy_dtype_promotion("standard"), jax.enable_x64(False):
         problem = task.make(dataclasses.replace(config, **config.SMOKE | task.stand_in(tmp_path)))
         params = problem.layer.init(jax.random.key(0))

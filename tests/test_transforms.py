@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from jax.sharding import PartitionSpec as P
-from tiny import DERIVED, FEW, N_IN, TESTED, B, N, close, example, loss, pairs_of, randomized
+from tiny import DERIVED, FEW, N_IN, TESTED, B, N, close, example, loss, marks, pairs_of, randomized
 from transformations import ALONG_BATCH, CHECKS, assert_reduces_outside_loops, sharded_loss_and_grads
 
 from jaxrnn import bidirectional, dense, gru, last, learned_carry, length_mask, lstm, stack, unroll
@@ -23,12 +23,8 @@ NEWEST = ("lstm_full",)  # for the second Python of .ci/run
 def entry(name, method, column):
     """At each change all cells meet some of it by every method but `scan`, with --heavy everything."""
     heavy = name not in FEW and (column not in OF_EACH_CELL or method == "scan")
-    marks = [
-        pytest.mark.xdist_group(name),
-        *[pytest.mark.heavy] * heavy,
-        *[pytest.mark.thorough] * (name not in NEWEST),
-    ]
-    return pytest.param(name, method, column, marks=marks, id=f"{name}-{method}-{column}")
+    thorough = [pytest.mark.thorough] * (name not in NEWEST)
+    return pytest.param(*(name, method, column), marks=[*marks(name, heavy), *thorough], id=f"{name}-{method}-{column}")
 
 
 ENTRIES = [entry(*pair, column) for pair in pairs_of(TESTED) for column in CHECKS]

@@ -50,13 +50,20 @@ BY_FUSED = {"gru_article", "lstm_layernorm", "slstm", "lstm_projected", "learned
 
 def cells_and_methods(names: Iterable[str], *, costly: bool = False) -> pytest.MarkDecorator:
     """A test for each cell and each method that serves it."""
-    rows = [pytest.param(*pair, marks=marks(*pair, costly), id="-".join(pair)) for pair in pairs_of(names)]
+    rows = [
+        pytest.param(*pair, marks=marks(pair[0], costly and not often(*pair)), id="-".join(pair))
+        for pair in pairs_of(names)
+    ]
     return pytest.mark.parametrize(("name", "method"), rows)
 
 
-def marks(name: str, method: str, costly: bool) -> list[pytest.MarkDecorator]:
-    """A cell's tests run in one worker; the costly ones of most cells not at each change."""
-    heavy = costly and name not in FEW and not (name in BY_FUSED and method == "fused")
+def often(name: str, method: str) -> bool:
+    """Whether the costly laws are tried on it at each change."""
+    return name in FEW or (name in BY_FUSED and method == "fused")
+
+
+def marks(name: str, heavy: bool) -> list[pytest.MarkDecorator]:
+    """A cell's tests run in one worker; the heavy ones not at each change."""
     return [pytest.mark.xdist_group(name), *[pytest.mark.heavy] * heavy]
 
 
