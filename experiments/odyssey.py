@@ -1,0 +1,101 @@
+"""Greff et al. 2017, "LSTM: A search space odyssey": what each part of the LSTM is worth, on the chorales of JSB.
+
+    python -m experiments.odyssey SWEEP        writes experiments/results/odyssey.json and .png
+
+SWEEP is the folder of a sweep over `cell` and whatever else is to be chosen for each of them, such as the rate
+(experiments/odyssey.toml has the command). Of each cell's trials the one that did best on the validation part counts.
+The paper draws 200 settings for each variant, of its size, rate and noise, and shows the best tenth.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import matplotlib.figure
+
+from experiments.gradient_flow import compact
+from experiments.keep import result_of
+
+RESULTS = Path(__file__).parent / "results"
+RECIPE = "experiments/odyssey.toml"
+WHOLE = "lstm_diagonal"
+VARIANTS = {
+    WHOLE: "LSTM",
+    "lstm_nig": "no input gate",
+    "lstm_nfg": "no forget gate",
+    "lstm_nog": "no output gate",
+    "lstm_niaf": "no tanh\nat the input",
+    "lstm_noaf": "no tanh\nat the output",
+    "lstm_cifg": "f = 1 - i",
+    "lstm_np": "no peepholes",
+    "lstm_fgr": "gates see\ngates",
+}
+SHARED = ("versions", "device", "git", "data_sha256")
+
+
+def completed(sweep: Path) -> list[dict[str, Any]]:
+    """The trials that came to their end. Raises ValueError where they do not come from one place."""
+    runs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(sweep.glob("*/run.json"))]
+    found = [result_of(run) for run in runs if run["status"] == "completed"]
+    for key in SHARED:
+        if any(of[key] != found[0][key] for of in found):
+            raise ValueError(f"odyssey: the trials of {sweep} differ in {key}, wanted them all of one; sweep again")
+    return found
+
+
+def best_of(found: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Each variant's result. Raises ValueError where a variant has none."""
+    best: dict[str, dict[str, Any]] = {}
+    for of in found:
+        cell = of["config"]["cell"]
+        if cell not in best or of["metrics"]["valid_nll"] < best[cell]["metrics"]["valid_nll"]:
+            best[cell] = of
+    if missing := [cell for cell in VARIANTS if cell not in best]:
+        raise ValueError(f"odyssey: no trial of {', '.join(missing)} was completed, wanted one of each")
+    return {cell: best[cell] for cell in VARIANTS}
+
+
+def commands(plan: dict[str, Any], name: str) -> str:
+    """As a user would give them."""
+    trials = [trial["options"] for trial in plan["trials"]]
+    values = {key: ",".join(dict.fromkeys(str(trial[key]) for trial in trials)) for key in trials[0]}
+    grid, data = " ".join(f"{key}={some}" for key, some in values.items()), Path(plan["config"]["data"]).name
+    return f"jaxrnn sweep {RECIPE} --data {data} --out {name} --grid {grid}; python -m experiments.odyssey {name}"
+
+
+def told(best: dict[str, dict[str, Any]], command: str, seconds: float) -> dict[str, Any]:
+    """What is kept of them: what they share once, and of each what it chose and came to."""
+    variants = {
+        cell: {"rate": of["config"]["rate"]} | {key: of[key] for key in ("parameters", "metrics")}
+        for cell, of in best.items()
+    }
+    return {"command": command, "seconds": seconds, **{k: best[WHOLE][k] for k in SHARED}, "variants": variants}
+
+
+def draw(variants: dict[str, dict[str, Any]], path: Path) -> None:
+    figure = matplotlib.figure.Figure(figsize=(11, 5), layout="constrained")
+    axes = figure.subplots()
+    for k, (cell, of) in enumerate(variants.items()):
+        seeds, mean = of["metrics"]["test_nll_by_seed"], of["metrics"]["test_nll"]
+        axes.plot([k] * len(seeds), seeds, "o", color="C0", alpha=0.5)
+        axes.plot([k - 0.25, k + 0.25], [mean, mean], color="C3" if cell == WHOLE else "C0", lw=2)
+    axes.axhline(variants[WHOLE]["metrics"]["test_nll"], color="C3", lw=1, ls=":")
+    axes.set_xticks(range(len(variants)), [VARIANTS[cell] for cell in variants], rotation=20)
+    axes.set(ylabel="nats a step, test part", title="JSB Chorales: the LSTM and eight variants, a dot a seed")
+    axes.grid(alpha=0.3, axis="y")
+    figure.savefig(path, dpi=120)
+
+
+def main(sweep: Path) -> None:
+    found = completed(sweep)
+    plan = json.loads((sweep / "plan.json").read_text(encoding="utf-8"))
+    seconds = round(sum(of["seconds"] for of in found), 3)
+    result = told(best_of(found), commands(plan, sweep.resolve().name), seconds)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "odyssey.json").write_text(compact(result) + "\n", encoding="utf-8")
+    draw(result["variants"], RESULTS / "odyssey.png")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

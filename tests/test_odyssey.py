@@ -1,0 +1,58 @@
+"""Of a sweep's trials the best of each variant counts, by the validation part, and all must be of one kind."""
+
+import json
+
+import pytest
+
+from experiments import odyssey
+
+
+def trial(cell, rate, valid, test, status="completed", **other):
+    """A run.json."""
+    metrics = {"valid_nll": valid, "test_nll": test, "test_nll_by_seed": [test - 0.1, test + 0.1]}
+    about = {"seed": 0, "parameters": 9, "best": {}, "anchors": {}, "data_sha256": "5a", "started": "", "seconds": 2.0}
+    about |= {"versions": {"jax": "1"}, "device": {"kind": "cpu"}, "git": {"commit": "c0"}, "command": ["jaxrnn"]}
+    return (
+        {"task": "polymusic", "status": status, "config": {"cell": cell, "rate": rate}, "metrics": metrics}
+        | about
+        | other
+    )
+
+
+def sweep(folder, trials):
+    for k, run in enumerate(trials):
+        (folder / str(k)).mkdir(parents=True)
+        (folder / str(k) / "run.json").write_text(json.dumps(run))
+    options = [{"options": run["config"]} for run in trials]
+    (folder / "plan.json").write_text(json.dumps({"config": {"data": "/home/me/songs.mat"}, "trials": options}))
+    return folder
+
+
+@pytest.fixture
+def trials():
+    return [trial(cell, rate, 8 + rate, 9.0) for cell in odyssey.VARIANTS for rate in (0.1, 0.2)]
+
+
+def test_the_best_on_the_validation_part_counts_whatever_the_test_part_says(tmp_path, monkeypatch, trials):
+    monkeypatch.setattr(odyssey, "RESULTS", tmp_path / "results")
+    trials += [trial("lstm_np", 0.3, 7.5, 10.0), trial("lstm_nog", 0.3, 1.0, 1.0, status="diverged")]
+    odyssey.main(sweep(tmp_path / "some", trials))
+    result = json.loads((tmp_path / "results" / "odyssey.json").read_text())
+    assert {cell: of["rate"] for cell, of in result["variants"].items()} == {
+        cell: 0.3 if cell == "lstm_np" else 0.1 for cell in odyssey.VARIANTS
+    }
+    assert result["variants"]["lstm_np"]["metrics"]["test_nll"] == 10.0
+    assert result["seconds"] == 2.0 * 19
+    assert "--data songs.mat --out some --grid cell=lstm_diagonal,lstm_nig," in result["command"]
+    assert "rate=0.1,0.2,0.3; python -m experiments.odyssey some" in result["command"]
+    assert (tmp_path / "results" / "odyssey.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_trials_of_two_commits_are_refused(tmp_path, trials):
+    with pytest.raises(ValueError, match="differ in git"):
+        odyssey.completed(sweep(tmp_path, [*trials, trial("lstm_np", 0.3, 1.0, 1.0, git={"commit": "c1"})]))
+
+
+def test_a_variant_without_a_trial_is_named(tmp_path, trials):
+    with pytest.raises(ValueError, match="no trial of lstm_diagonal was completed"):
+        odyssey.best_of(odyssey.completed(sweep(tmp_path, trials[2:])))
