@@ -4,7 +4,8 @@
 
 SWEEP is the folder of a sweep over `cell` and whatever else is to be chosen for each of them, such as the rate
 (experiments/odyssey.toml has the command). Of each cell's trials the one that did best on the validation part counts.
-The paper draws 200 settings for each variant, of its size, rate and noise, and shows the best tenth.
+A sweep may last longer than a commit, so that each variant has its own. The paper draws 200 settings for each variant,
+of its size, rate and noise, and shows the best tenth.
 """
 
 import json
@@ -31,7 +32,7 @@ VARIANTS = {
     "lstm_np": "no peepholes",
     "lstm_fgr": "gates see\ngates",
 }
-SHARED = ("versions", "device", "git", "data_sha256")
+SHARED = ("versions", "device", "data_sha256")
 
 
 def completed(sweep: Path) -> list[dict[str, Any]]:
@@ -67,10 +68,11 @@ def commands(plan: dict[str, Any], name: str) -> str:
 def told(best: dict[str, dict[str, Any]], command: str, seconds: float) -> dict[str, Any]:
     """What is kept of them: what they share once, and of each what it chose and came to."""
     variants = {
-        cell: {"rate": of["config"]["rate"]} | {key: of[key] for key in ("parameters", "metrics")}
+        cell: {"rate": of["config"]["rate"]} | {key: of[key] for key in ("git", "parameters", "best", "metrics")}
         for cell, of in best.items()
     }
-    return {"command": command, "seconds": seconds, **{k: best[WHOLE][k] for k in SHARED}, "variants": variants}
+    shared = {key: best[WHOLE][key] for key in (*SHARED, "git")}
+    return {"command": command, "seconds": seconds, **shared, "variants": variants}
 
 
 def draw(variants: dict[str, dict[str, Any]], path: Path) -> None:

@@ -35,22 +35,26 @@ def trials():
 
 def test_the_best_on_the_validation_part_counts_whatever_the_test_part_says(tmp_path, monkeypatch, trials):
     monkeypatch.setattr(odyssey, "RESULTS", tmp_path / "results")
-    trials += [trial("lstm_np", 0.3, 7.5, 10.0), trial("lstm_nog", 0.3, 1.0, 1.0, status="diverged")]
+    trials += [
+        trial("lstm_np", 0.3, 7.5, 10.0, git={"commit": "c1"}),
+        trial("lstm_nog", 0.3, 1.0, 1.0, status="diverged"),
+    ]
     odyssey.main(sweep(tmp_path / "some", trials))
     result = json.loads((tmp_path / "results" / "odyssey.json").read_text())
     assert {cell: of["rate"] for cell, of in result["variants"].items()} == {
         cell: 0.3 if cell == "lstm_np" else 0.1 for cell in odyssey.VARIANTS
     }
     assert result["variants"]["lstm_np"]["metrics"]["test_nll"] == 10.0
+    assert (result["variants"]["lstm_np"]["git"], result["git"]) == ({"commit": "c1"}, {"commit": "c0"})
     assert result["seconds"] == 2.0 * 19
     assert "--data songs.mat --out some --grid cell=lstm_diagonal,lstm_nig," in result["command"]
     assert "rate=0.1,0.2,0.3; python -m experiments.odyssey some" in result["command"]
     assert (tmp_path / "results" / "odyssey.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_trials_of_two_commits_are_refused(tmp_path, trials):
-    with pytest.raises(ValueError, match="differ in git"):
-        odyssey.completed(sweep(tmp_path, [*trials, trial("lstm_np", 0.3, 1.0, 1.0, git={"commit": "c1"})]))
+def test_trials_of_two_versions_are_refused(tmp_path, trials):
+    with pytest.raises(ValueError, match="differ in versions"):
+        odyssey.completed(sweep(tmp_path, [*trials, trial("lstm_np", 0.3, 1.0, 1.0, versions={"jax": "2"})]))
 
 
 def test_a_variant_without_a_trial_is_named(tmp_path, trials):
