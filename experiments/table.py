@@ -57,9 +57,9 @@ def line(row: dict[str, Any], found: dict[str, Any]) -> str:
 
 
 def number(metrics: dict[str, Any], name: str) -> str:
-    """The mean, and over several seeds the standard deviation."""
+    """The mean with three digits, and over several seeds the standard deviation."""
     spread = metrics.get(f"{name}_std")
-    return f"{metrics[name]:#.3g}" + ("" if spread is None else f" ± {spread:.1g}")
+    return f"{metrics[name]:#.3g}".rstrip(".") + ("" if spread is None else f" ± {spread:.1g}")
 
 
 def trials(found: dict[str, Any]) -> str:
