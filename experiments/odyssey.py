@@ -4,8 +4,8 @@
 
 SWEEP is the folder of a sweep over `cell` and whatever else is to be chosen for each of them, such as the rate
 (experiments/odyssey.toml has the command). Of each cell's trials the one that did best on the validation part counts.
-A sweep may last longer than a commit, so that each variant has its own. The paper draws 200 settings for each variant,
-of its size, rate and noise, and shows the best tenth.
+The repository may move on during a sweep, so each variant keeps the commit it ran at. The paper draws 200 settings for
+each variant, of its size, rate and noise, and shows the best tenth.
 """
 
 import json
@@ -39,6 +39,8 @@ def completed(sweep: Path) -> list[dict[str, Any]]:
     """The trials that came to their end. Raises ValueError where they do not come from one place."""
     runs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(sweep.glob("*/run.json"))]
     found = [result_of(run) for run in runs if run["status"] == "completed"]
+    if not found:
+        raise ValueError(f"odyssey: {sweep} has no completed trial, wanted the folder of a sweep")
     for key in SHARED:
         if any(of[key] != found[0][key] for of in found):
             raise ValueError(f"odyssey: the trials of {sweep} differ in {key}, wanted them all of one; sweep again")
@@ -65,14 +67,22 @@ def commands(plan: dict[str, Any], name: str) -> str:
     return f"jaxrnn sweep {RECIPE} --data {data} --out {name} --grid {grid}; python -m experiments.odyssey {name}"
 
 
-def told(best: dict[str, dict[str, Any]], command: str, seconds: float) -> dict[str, Any]:
-    """What is kept of them: what they share once, and of each what it chose and came to."""
+def told(found: list[dict[str, Any]], options: list[str], command: str) -> dict[str, Any]:
+    """What is kept: what all trials share, each variant's best, and how every trial scored."""
+    chosen = [key for key in options if key != "cell"]
+    trials = [
+        {key: of["config"][key] for key in options} | {key: of["metrics"][key] for key in ("valid_nll", "test_nll")}
+        for of in found
+    ]
     variants = {
-        cell: {"rate": of["config"]["rate"]} | {key: of[key] for key in ("git", "parameters", "best", "metrics")}
-        for cell, of in best.items()
+        cell: {key: of["config"][key] for key in chosen}
+        | {key: of[key] for key in ("git", "parameters", "best", "metrics")}
+        for cell, of in best_of(found).items()
     }
-    shared = {key: best[WHOLE][key] for key in (*SHARED, "git")}
-    return {"command": command, "seconds": seconds, **shared, "variants": variants}
+    config = {key: value for key, value in found[0]["config"].items() if key not in options}
+    seconds = round(sum(of["seconds"] for of in found), 3)
+    shared = {key: found[0][key] for key in SHARED}
+    return {"command": command, "seconds": seconds, **shared, "config": config, "variants": variants, "trials": trials}
 
 
 def draw(variants: dict[str, dict[str, Any]], path: Path) -> None:
@@ -92,8 +102,8 @@ def draw(variants: dict[str, dict[str, Any]], path: Path) -> None:
 def main(sweep: Path) -> None:
     found = completed(sweep)
     plan = json.loads((sweep / "plan.json").read_text(encoding="utf-8"))
-    seconds = round(sum(of["seconds"] for of in found), 3)
-    result = told(best_of(found), commands(plan, sweep.resolve().name), seconds)
+    options = list(plan["trials"][0]["options"])
+    result = told(found, options, commands(plan, sweep.resolve().name))
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "odyssey.json").write_text(compact(result) + "\n", encoding="utf-8")
     draw(result["variants"], RESULTS / "odyssey.png")

@@ -30,7 +30,8 @@ def of_script(of: dict[str, Any]) -> list[str]:
     found = json.loads((HERE / "results" / f"{of['script']}.json").read_text(encoding="utf-8"))
     picture = f"![{of['shows']}](results/{of['script']}.png)"
     command = f"`{found['command']}` writes [its numbers](results/{of['script']}.json) and the picture."
-    return [command, picture, foot([({"what": of["title"]}, found)])]
+    parts = found.get("variants", {}) if "git" not in found else {of["title"]: {}}
+    return [command, picture, foot([({"what": name}, found | part) for name, part in parts.items()])]
 
 
 def of_rows(of: dict[str, Any]) -> list[str]:
@@ -69,7 +70,7 @@ def trials(found: dict[str, Any]) -> str:
     if not took:
         return count
     wrong = [share for share, there in zip(found["metrics"]["test_wrong_by_seed"], met, strict=True) if there]
-    mean, spread = statistics.mean(took), statistics.pstdev(took)
+    mean, spread = statistics.mean(took), statistics.stdev(took) if len(took) > 1 else 0.0
     return f"{count}, {mean:,.0f} ± {spread:,.0f}; {100 * statistics.mean(wrong):.2f} % of test wrong"
 
 

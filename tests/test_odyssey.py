@@ -45,16 +45,23 @@ def test_the_best_on_the_validation_part_counts_whatever_the_test_part_says(tmp_
         cell: 0.3 if cell == "lstm_np" else 0.1 for cell in odyssey.VARIANTS
     }
     assert result["variants"]["lstm_np"]["metrics"]["test_nll"] == 10.0
-    assert (result["variants"]["lstm_np"]["git"], result["git"]) == ({"commit": "c1"}, {"commit": "c0"})
+    assert [result["variants"][cell]["git"]["commit"] for cell in ("lstm_np", "lstm_nog")] == ["c1", "c0"]
+    assert len(result["trials"]) == 19
     assert result["seconds"] == 2.0 * 19
     assert "--data songs.mat --out some --grid cell=lstm_diagonal,lstm_nig," in result["command"]
     assert "rate=0.1,0.2,0.3; python -m experiments.odyssey some" in result["command"]
     assert (tmp_path / "results" / "odyssey.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_trials_of_two_versions_are_refused(tmp_path, trials):
-    with pytest.raises(ValueError, match="differ in versions"):
-        odyssey.completed(sweep(tmp_path, [*trials, trial("lstm_np", 0.3, 1.0, 1.0, versions={"jax": "2"})]))
+@pytest.mark.parametrize("what", odyssey.SHARED)
+def test_trials_that_differ_are_refused(tmp_path, trials, what):
+    with pytest.raises(ValueError, match=f"differ in {what}"):
+        odyssey.completed(sweep(tmp_path, [*trials, trial("lstm_np", 0.3, 1.0, 1.0, **{what: "another"})]))
+
+
+def test_a_folder_without_a_trial_is_named(tmp_path):
+    with pytest.raises(ValueError, match="has no completed trial"):
+        odyssey.completed(tmp_path)
 
 
 def test_a_variant_without_a_trial_is_named(tmp_path, trials):
