@@ -30,7 +30,7 @@ def of_script(of: dict[str, Any]) -> list[str]:
     found = json.loads((HERE / "results" / f"{of['script']}.json").read_text(encoding="utf-8"))
     picture = f"![{of['shows']}](results/{of['script']}.png)"
     command = f"`{found['command']}` writes [its numbers](results/{of['script']}.json) and the picture."
-    parts = found.get("variants", {}) if "git" not in found else {of["title"]: {}}
+    parts = {of["title"]: {}} if "git" in found else found["variants"]  # each with its own commit
     return [command, picture, foot([({"what": name}, found | part) for name, part in parts.items()])]
 
 
