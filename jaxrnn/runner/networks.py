@@ -45,6 +45,20 @@ def uniform(most: float) -> Callable[..., Array]:
     return init
 
 
+def within(layer: Layer, most: float | None) -> Layer:
+    """The layer, all its numbers drawn from (-most, most) at the beginning; as it is for None."""
+    if most is None:
+        return layer
+
+    def init(key: PRNGKeyArray) -> PyTree:
+        leaves, structure = jax.tree.flatten(jax.eval_shape(layer.init, key))
+        keys = jax.random.split(key, len(leaves))
+        draw = uniform(most)
+        return structure.unflatten(draw(key, leaf.shape, leaf.dtype) for leaf, key in zip(leaves, keys, strict=True))
+
+    return layer._replace(init=init)
+
+
 def outputs_from(weights: Callable[..., Array], n_in: int, n_out: int, policy: Policy) -> Layer:
     """A dense layer whose weights begin so, and its biases at 0."""
     layer = dense(n_in, n_out, policy=policy)

@@ -141,3 +141,10 @@ def test_a_token_that_the_train_part_lacks_is_the_unknown_one(tmp_path):
     assert problem.evaluate_file is not None
     assert problem.evaluate(params, "test") == problem.evaluate_file(params, other)[0]
     assert problem.unit == "bits a token"
+
+
+def test_all_weights_begin_in_the_range_that_is_asked_for():
+    params = text.network(Text(units=8, embedding=4, layers=2, init_range=0.1), 50).init(jax.random.key(0))
+    for leaf in jax.tree.leaves(params):
+        assert np.abs(leaf).max() <= 0.1
+        assert np.std(leaf) == pytest.approx(0.1 / math.sqrt(3), rel=0.25)

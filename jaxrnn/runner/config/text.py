@@ -35,6 +35,8 @@ class Text(Trained):
         Width of the vector that stands for a symbol.
     dropout
         Share of each layer's output dropped while training (Zaremba et al. 2014).
+    init_range
+        All weights begin between its negative and this, as in Zaremba et al. 2014 [as each layer begins by itself].
     batch
         Places in the text that are read side by side.
     length
@@ -62,6 +64,7 @@ class Text(Trained):
     layers: Layers = 1
     embedding: Count = 64
     dropout: Share = 0.0
+    init_range: Positive | None = None
     length: Count = 64
     valid: Positive = 0.05
     test: Positive = 0.05

@@ -28,7 +28,7 @@ from jaxrnn.runner.config import Sample, Text
 from jaxrnn.runner.devices import AXIS
 from jaxrnn.runner.files import write_whole
 from jaxrnn.runner.inspection.reading import enough, labels
-from jaxrnn.runner.networks import policy_of, recurrent
+from jaxrnn.runner.networks import policy_of, recurrent, within
 from jaxrnn.runner.problem import Probed, Problem, on_demand, sha256
 from jaxrnn.runner.symbols import Level, Symbols, commonest, decode, encode, opening, split, written
 from jaxrnn.runner.tasks.next_symbol import predicted
@@ -209,7 +209,8 @@ def network(config: Text, vocabulary: int) -> Layer:
     """embed, the recurrent layers, dense: logits [T, *batch, vocabulary]."""
     policy = policy_of(config)
     layers, n = recurrent(config, config.embedding, policy)
-    return stack(embed(vocabulary, config.embedding, policy=policy), layers, dense(n, vocabulary, policy=policy))
+    whole = stack(embed(vocabulary, config.embedding, policy=policy), layers, dense(n, vocabulary, policy=policy))
+    return within(whole, config.init_range)
 
 
 def bits_per_symbol(
