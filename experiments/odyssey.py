@@ -19,7 +19,6 @@ from experiments.gradient_flow import compact
 from experiments.keep import result_of
 
 RESULTS = Path(__file__).parent / "results"
-RECIPE = "experiments/odyssey.toml"
 WHOLE = "lstm_diagonal"
 VARIANTS = {
     WHOLE: "LSTM",
@@ -42,8 +41,9 @@ def completed(sweep: Path) -> list[dict[str, Any]]:
     if not found:
         raise ValueError(f"odyssey: {sweep} has no completed trial, wanted the folder of a sweep")
     for key in SHARED:
-        if any(of[key] != found[0][key] for of in found):
-            raise ValueError(f"odyssey: the trials of {sweep} differ in {key}, wanted them all of one; sweep again")
+        if other := next((of[key] for of in found if of[key] != found[0][key]), None):
+            came = f"{key}, {found[0][key]} and {other}"
+            raise ValueError(f"odyssey: the trials of {sweep} differ in {came}, wanted them all of one; sweep again")
     return found
 
 
@@ -59,12 +59,10 @@ def best_of(found: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {cell: best[cell] for cell in VARIANTS}
 
 
-def commands(plan: dict[str, Any], name: str) -> str:
-    """As a user would give them."""
-    trials = [trial["options"] for trial in plan["trials"]]
-    values = {key: ",".join(dict.fromkeys(str(trial[key]) for trial in trials)) for key in trials[0]}
-    grid, data = " ".join(f"{key}={some}" for key, some in values.items()), Path(plan["config"]["data"]).name
-    return f"jaxrnn sweep {RECIPE} --data {data} --out {name} --grid {grid}; python -m experiments.odyssey {name}"
+def commands(found: list[dict[str, Any]], name: str) -> str:
+    """As a user would give them; each trial keeps the sweep's own, and one after an interruption that which went on."""
+    first = min(found, key=lambda of: of["started"])
+    return f"{first['command']} --out {name}; python -m experiments.odyssey {name}"
 
 
 def told(found: list[dict[str, Any]], options: list[str], command: str) -> dict[str, Any]:
@@ -103,7 +101,7 @@ def main(sweep: Path) -> None:
     found = completed(sweep)
     plan = json.loads((sweep / "plan.json").read_text(encoding="utf-8"))
     options = list(plan["trials"][0]["options"])
-    result = told(found, options, commands(plan, sweep.resolve().name))
+    result = told(found, options, commands(found, sweep.resolve().name))
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "odyssey.json").write_text(compact(result) + "\n", encoding="utf-8")
     draw(result["variants"], RESULTS / "odyssey.png")

@@ -6,12 +6,15 @@ import pytest
 
 from experiments import odyssey
 
+SWEPT = ("sweep", "experiments/odyssey.toml", "--grid", "rate=1,2")
+COMMAND = ["/bin/jaxrnn", *SWEPT, "--data", "/home/me/songs.mat", "--out", "/tmp/some"]
+
 
 def trial(cell, rate, valid, test, status="completed", **other):
     """A run.json."""
     metrics = {"valid_nll": valid, "test_nll": test, "test_nll_by_seed": [test - 0.1, test + 0.1]}
     about = {"seed": 0, "parameters": 9, "best": {}, "anchors": {}, "data_sha256": "5a", "started": "", "seconds": 2.0}
-    about |= {"versions": {"jax": "1"}, "device": {"kind": "cpu"}, "git": {"commit": "c0"}, "command": ["jaxrnn"]}
+    about |= {"versions": {"jax": "1"}, "device": {"kind": "cpu"}, "git": {"commit": "c0"}, "command": COMMAND}
     return (
         {"task": "polymusic", "status": status, "config": {"cell": cell, "rate": rate}, "metrics": metrics}
         | about
@@ -24,7 +27,7 @@ def sweep(folder, trials):
         (folder / str(k)).mkdir(parents=True)
         (folder / str(k) / "run.json").write_text(json.dumps(run))
     options = [{"options": run["config"]} for run in trials]
-    (folder / "plan.json").write_text(json.dumps({"config": {"data": "/home/me/songs.mat"}, "trials": options}))
+    (folder / "plan.json").write_text(json.dumps({"trials": options}))
     return folder
 
 
@@ -35,6 +38,7 @@ def trials():
 
 def test_the_best_on_the_validation_part_counts_whatever_the_test_part_says(tmp_path, monkeypatch, trials):
     monkeypatch.setattr(odyssey, "RESULTS", tmp_path / "results")
+    trials[0] |= {"started": "later", "command": ["jaxrnn", "sweep", "--resume", "some"]}
     trials += [
         trial("lstm_np", 0.3, 7.5, 10.0, git={"commit": "c1"}),
         trial("lstm_nog", 0.3, 1.0, 1.0, status="diverged"),
@@ -48,14 +52,14 @@ def test_the_best_on_the_validation_part_counts_whatever_the_test_part_says(tmp_
     assert [result["variants"][cell]["git"]["commit"] for cell in ("lstm_np", "lstm_nog")] == ["c1", "c0"]
     assert len(result["trials"]) == 19
     assert result["seconds"] == 2.0 * 19
-    assert "--data songs.mat --out some --grid cell=lstm_diagonal,lstm_nig," in result["command"]
-    assert "rate=0.1,0.2,0.3; python -m experiments.odyssey some" in result["command"]
+    swept = "jaxrnn sweep experiments/odyssey.toml --grid rate=1,2 --data songs.mat --out some"
+    assert result["command"] == f"{swept}; python -m experiments.odyssey some"
     assert (tmp_path / "results" / "odyssey.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("what", odyssey.SHARED)
 def test_trials_that_differ_are_refused(tmp_path, trials, what):
-    with pytest.raises(ValueError, match=f"differ in {what}"):
+    with pytest.raises(ValueError, match=f"differ in {what}, .* and another,"):
         odyssey.completed(sweep(tmp_path, [*trials, trial("lstm_np", 0.3, 1.0, 1.0, **{what: "another"})]))
 
 

@@ -41,3 +41,4 @@ class Polymusic(Trained):
     dropout: Share = 0.0
     weight_noise: NotNegative = 0.0
     length: Count = 100
+    checkpoint_every: Count = 1000
