@@ -1,6 +1,6 @@
 """Greff et al. 2017, "LSTM: A search space odyssey": what each part of the LSTM is worth, on the chorales of JSB.
 
-    python -m experiments.odyssey SWEEP        writes experiments/results/odyssey.json and .png
+    python -m experiments.odyssey SWEEP [OUT]        writes odyssey.json and .png, to experiments/results
 
 SWEEP is the folder of a sweep over `cell` and whatever else is to be chosen for each of them, such as the rate
 (experiments/odyssey.toml has the command). Of each cell's trials the one that did best on the validation part counts.
@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import cyclopts
 import matplotlib.figure
 
 from experiments.gradient_flow import compact
@@ -83,7 +84,7 @@ def told(found: list[dict[str, Any]], options: list[str], command: str) -> dict[
     return {"command": command, "seconds": seconds, **shared, "config": config, "variants": variants, "trials": trials}
 
 
-def draw(variants: dict[str, dict[str, Any]], path: Path) -> None:
+def draw(variants: dict[str, dict[str, Any]], data: str, path: Path) -> None:
     figure = matplotlib.figure.Figure(figsize=(11, 5), layout="constrained")
     axes = figure.subplots()
     for k, (cell, of) in enumerate(variants.items()):
@@ -92,20 +93,25 @@ def draw(variants: dict[str, dict[str, Any]], path: Path) -> None:
         axes.plot([k - 0.25, k + 0.25], [mean, mean], color="C3" if cell == WHOLE else "C0", lw=2)
     axes.axhline(variants[WHOLE]["metrics"]["test_nll"], color="C3", lw=1, ls=":")
     axes.set_xticks(range(len(variants)), [VARIANTS[cell] for cell in variants], rotation=20)
-    axes.set(ylabel="nats a step, test part", title="JSB Chorales: the LSTM and eight variants, a dot a seed")
+    axes.set(ylabel="nats a step, test part", title=f"{data}: the LSTM and eight variants, a dot a seed")
     axes.grid(alpha=0.3, axis="y")
     figure.savefig(path, dpi=120)
 
 
-def main(sweep: Path) -> None:
+def main(sweep: Path, out: Path = RESULTS) -> None:
+    """Draw a sweep's folder. The numbers and the picture go to `out`."""
     found = completed(sweep)
     plan = json.loads((sweep / "plan.json").read_text(encoding="utf-8"))
     options = list(plan["trials"][0]["options"])
     result = told(found, options, commands(found, sweep.resolve().name))
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "odyssey.json").write_text(compact(result) + "\n", encoding="utf-8")
-    draw(result["variants"], RESULTS / "odyssey.png")
+    out.mkdir(exist_ok=True)
+    (out / "odyssey.json").write_text(compact(result) + "\n", encoding="utf-8")
+    draw(result["variants"], Path(result["config"]["data"]).stem.replace("_", " "), out / "odyssey.png")
+    print(f"odyssey: the numbers and the picture of {sweep} are in {out}")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    try:
+        cyclopts.run(main)
+    except ValueError as error:
+        sys.exit(str(error))

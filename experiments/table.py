@@ -37,9 +37,10 @@ def of_script(of: dict[str, Any]) -> list[str]:
 def of_rows(of: dict[str, Any]) -> list[str]:
     rows = [(row, result(row)) for row in of["rows"]]
     tried = [f"* {row['what']}: {row['tried']}" for row, _ in rows if "tried" in row]
+    noted = [f"* {row['what']}: {found['note']}" for row, found in rows if "note" in found]
     pictures = [f"![{row['shows']}](results/{row['result']}/{row['picture']})" for row, _ in rows if "picture" in row]
     table = "\n".join([HEAD, *(line(row, found) for row, found in rows)])
-    parts = [table, "\n".join(tried), "\n\n".join(pictures), foot(rows)]
+    parts = [table, "\n".join(tried + noted), "\n\n".join(pictures), foot(rows)]
     return [part for part in parts if part]
 
 

@@ -15,18 +15,15 @@ def trial(cell, rate, valid, test, status="completed", **other):
     metrics = {"valid_nll": valid, "test_nll": test, "test_nll_by_seed": [test - 0.1, test + 0.1]}
     about = {"seed": 0, "parameters": 9, "best": {}, "anchors": {}, "data_sha256": "5a", "started": "", "seconds": 2.0}
     about |= {"versions": {"jax": "1"}, "device": {"kind": "cpu"}, "git": {"commit": "c0"}, "command": COMMAND}
-    return (
-        {"task": "polymusic", "status": status, "config": {"cell": cell, "rate": rate}, "metrics": metrics}
-        | about
-        | other
-    )
+    config = {"cell": cell, "rate": rate, "data": "/home/me/songs.mat"}
+    return {"task": "polymusic", "status": status, "config": config, "metrics": metrics} | about | other
 
 
 def sweep(folder, trials):
     for k, run in enumerate(trials):
         (folder / str(k)).mkdir(parents=True)
         (folder / str(k) / "run.json").write_text(json.dumps(run))
-    options = [{"options": run["config"]} for run in trials]
+    options = [{"options": {key: run["config"][key] for key in ("cell", "rate")}} for run in trials]
     (folder / "plan.json").write_text(json.dumps({"trials": options}))
     return folder
 
@@ -36,14 +33,13 @@ def trials():
     return [trial(cell, rate, 8 + rate, 9.0) for cell in odyssey.VARIANTS for rate in (0.1, 0.2)]
 
 
-def test_the_best_on_the_validation_part_counts_whatever_the_test_part_says(tmp_path, monkeypatch, trials):
-    monkeypatch.setattr(odyssey, "RESULTS", tmp_path / "results")
+def test_the_best_on_the_validation_part_counts_whatever_the_test_part_says(tmp_path, trials):
     trials[0] |= {"started": "later", "command": ["jaxrnn", "sweep", "--resume", "some"]}
     trials += [
         trial("lstm_np", 0.3, 7.5, 10.0, git={"commit": "c1"}),
         trial("lstm_nog", 0.3, 1.0, 1.0, status="diverged"),
     ]
-    odyssey.main(sweep(tmp_path / "some", trials))
+    odyssey.main(sweep(tmp_path / "some", trials), tmp_path / "results")
     result = json.loads((tmp_path / "results" / "odyssey.json").read_text())
     assert {cell: of["rate"] for cell, of in result["variants"].items()} == {
         cell: 0.3 if cell == "lstm_np" else 0.1 for cell in odyssey.VARIANTS

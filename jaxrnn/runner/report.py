@@ -21,8 +21,10 @@ LONGEST_SAMPLE = 1500  # characters
 
 def show_scores(problem: Problem, run: Mapping[str, Any], console: Console) -> None:
     """The numbers on the screen."""
-    for what, words in score_rows(problem, run):
-        console.out(f"  {what:<45}{words}", highlight=False)
+    rows = score_rows(problem, run)
+    width = max(len(what) for what, _ in rows)
+    for what, words in rows:
+        console.out(f"  {what:<{width}}  {words}", highlight=False)
 
 
 def write_report(
@@ -127,12 +129,17 @@ def draw(problem: Problem, directory: Path, run: Mapping[str, Any]) -> None:
     split = problem.splits[0]
     watched = next(iter(run["metrics"]))
     loss, looks = curve(directory, problem.name), curve(directory, watched, 10_000)
-    unit = f" [{problem.unit}]" if problem.unit else ""
     training, judged = {"training": loss}, {watched.replace("_", " "): looks}
     levels = run["anchors"][split]
     if watched == f"{split}_{problem.name}":
-        parts = [plots.Panel(f"{problem.name}{unit}", training | judged, levels)]
+        parts = [plots.Panel(measure(problem.name, problem.unit), training | judged, levels)]
     else:
         name = watched.removeprefix(f"{split}_").replace("_", " ")
-        parts = [plots.Panel(f"training {problem.name}", training), plots.Panel(f"{name}{unit}", judged, levels)]
+        below = plots.Panel(measure(name, problem.unit), judged, levels)
+        parts = [plots.Panel(f"training {problem.name}", training), below]
     plots.panels(directory / "learning_curve.png", directory.resolve().name, "step", parts)
+
+
+def measure(name: str, unit: str) -> str:
+    """An axis: the unit alone where it says what is measured, as "bits a character" does."""
+    return unit if unit.lower().startswith(name.lower()) else f"{name} [{unit}]" if unit else name

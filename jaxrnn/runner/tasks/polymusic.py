@@ -114,7 +114,8 @@ def read(path: Path) -> dict[str, tuple[str, Any]]:
     from scipy.io import loadmat
 
     try:
-        found = loadmat(path, appendmat=False, variable_names=list(FOLDS.values()))
+        with path.open("rb") as file:
+            found = loadmat(file, variable_names=list(FOLDS.values()))
     except OSError as error:
         raise ValueError(f"data: {path} cannot be read: {error.strerror or error}") from None
     except Exception as error:  # scipy has many for bytes that are no .mat file
