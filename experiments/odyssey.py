@@ -42,8 +42,8 @@ def completed(sweep: Path) -> list[dict[str, Any]]:
     if not found:
         raise ValueError(f"odyssey: {sweep} has no completed trial, wanted the folder of a sweep")
     for key in SHARED:
-        if other := next((of[key] for of in found if of[key] != found[0][key]), None):
-            came = f"{key}, {found[0][key]} and {other}"
+        if others := [of[key] for of in found if of[key] != found[0][key]]:
+            came = f"{key}, {found[0][key]} and {others[0]}"
             raise ValueError(f"odyssey: the trials of {sweep} differ in {came}, wanted them all of one; sweep again")
     return found
 
