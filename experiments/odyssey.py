@@ -106,7 +106,7 @@ def main(sweep: Path, out: Path = RESULTS) -> None:
     result = told(found, options, commands(found, sweep.resolve().name))
     out.mkdir(exist_ok=True)
     (out / "odyssey.json").write_text(compact(result) + "\n", encoding="utf-8")
-    draw(result["variants"], Path(result["config"]["data"]).stem.replace("_", " "), out / "odyssey.png")
+    draw(result["variants"], Path(found[0]["config"]["data"]).stem.replace("_", " "), out / "odyssey.png")
     print(f"odyssey: the numbers and the picture of {sweep} are in {out}")
 
 

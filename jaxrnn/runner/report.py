@@ -142,4 +142,6 @@ def draw(problem: Problem, directory: Path, run: Mapping[str, Any]) -> None:
 
 def measure(name: str, unit: str) -> str:
     """An axis: the unit alone where it says what is measured, as "bits a character" does."""
-    return unit if unit.lower().startswith(name.lower()) else f"{name} [{unit}]" if unit else name
+    if not unit:
+        return name
+    return unit if unit.lower().startswith(name.lower()) else f"{name} [{unit}]"
