@@ -162,7 +162,9 @@ def recipe(verb: str, path: Path, tokens: Sequence[str]) -> list[str]:
     """
     try:
         options: dict[str, Any] = tomllib.loads(read_small(path, 2**20))
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise ValueError(f"recipe: {path} cannot be read: {reason(error)}") from None
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"recipe: {path} cannot be read as TOML: {reason(error)}") from None
     return above(options, path, options.pop("task", None), tokens, verb)
 

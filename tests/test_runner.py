@@ -22,8 +22,10 @@ from jaxrnn.runner.config import Article, Text
 from jaxrnn.runner.config.reading import read_run
 from jaxrnn.runner.devices import make_mesh, place
 from jaxrnn.runner.loading import load_run
+from jaxrnn.runner.metrics import metrics_file
 from jaxrnn.runner.optimizers import make_optimizer
 from jaxrnn.runner.progress import progress
+from jaxrnn.runner.summaries import curve
 from jaxrnn.runner.tasks import article, text
 
 pytestmark = pytest.mark.xdist_group("runner")  # its tests share four runs
@@ -120,6 +122,14 @@ def test_seeds_together_are_recorded_and_judged_as_alone(runs):
     assert re.search(
         r"^text: \d\.\d{3} \(standard deviation [\d.]+\) bits a character over 2 seeds", runs["both"][1], re.M
     )
+
+
+def test_a_curve_of_several_seeds_lies_between_the_lowest_and_the_highest_of_them(tmp_path):
+    looks = [[0.0, 0.1, 0.5], [0.0, 0.0, 0.9]]
+    with metrics_file(tmp_path) as write:
+        for step, values in enumerate(looks, 1):
+            write(step=step, seconds=1.0, loss=float(np.mean(values)), loss_std=0.3, loss_by_seed=values)
+    assert curve(tmp_path, "loss") == ([1, 2], pytest.approx([0.2, 0.3]), [0.0, 0.0], [0.5, 0.9])
 
 
 def test_a_member_speaks_as_its_seed_alone(runs, capsys):

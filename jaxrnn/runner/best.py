@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import PyTree
+from jaxtyping import Bool, PyTree
 
 from jaxrnn.runner.problem import Problem
 from jaxrnn.runner.seeds import Seeds, described, member
@@ -55,6 +55,9 @@ def out_of_patience(best: Best, step: int, patience: int) -> bool:
 
 def good_enough(problem: Problem, best: Best) -> bool:
     """Every seed has had the number that the task asks for."""
-    if problem.enough is None:
-        return False
-    return bool((best.score <= problem.enough if problem.better == "lower" else best.score >= problem.enough).all())
+    return problem.enough is not None and bool(is_enough(problem, best.score).all())
+
+
+def is_enough(problem: Problem, scores: Any) -> Bool[np.ndarray, "*seeds"]:
+    """Which of the numbers are those that the task asks for. The task asks for one."""
+    return np.asarray(scores <= problem.enough if problem.better == "lower" else scores >= problem.enough)

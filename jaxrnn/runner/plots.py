@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 STYLES = ("-", "--", ":", "-.")  # of the first ten lines, the next ten, ...
-Curve = tuple[Sequence[float], ...]  # xs, ys and, where there are any, the standard deviations of ys
+Curve = tuple[Sequence[float], ...]  # xs, ys and, where there is a band about them, its lower and its upper edge
 
 
 class Panel(NamedTuple):
@@ -47,7 +47,7 @@ def panels(path: Path, title: str, x_label: str, parts: Sequence[Panel]) -> None
 
 
 def draw(axes: Axes, part: Panel) -> None:
-    for number, (name, (xs, ys, *spread)) in enumerate(part.lines.items()):
+    for number, (name, (xs, ys, *band)) in enumerate(part.lines.items()):
         marker = "o" if len(xs) < 30 else ""
         axes.plot(
             xs,
@@ -59,9 +59,8 @@ def draw(axes: Axes, part: Panel) -> None:
             color=f"C{number % 10}",
             linestyle=STYLES[number // 10 % len(STYLES)],
         )
-        if spread and len(spread[0]):
-            low, high = ([y + sign * s for y, s in zip(ys, spread[0], strict=True)] for sign in (-1, 1))
-            axes.fill_between(xs, low, high, alpha=0.2, linewidth=0, color=f"C{number % 10}")
+        if band and len(band[0]):
+            axes.fill_between(xs, band[0], band[1], alpha=0.2, linewidth=0, color=f"C{number % 10}")
     for number, (name, level) in enumerate(part.levels.items(), len(part.lines)):
         axes.axhline(level, linestyle="--", linewidth=1, color=f"C{number % 10}", label=f"{name}: {level:.4g}")
     axes.set(xlabel=part.x_label, ylabel=part.y_label, yscale="log" if part.log else "linear")

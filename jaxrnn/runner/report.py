@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from jaxrnn.runner import plots, showing, watching
+from jaxrnn.runner.best import is_enough
 from jaxrnn.runner.config import Trained
 from jaxrnn.runner.files import write_whole
 from jaxrnn.runner.metrics import read_metrics
@@ -104,12 +106,23 @@ def provenance(run: Mapping[str, Any]) -> str:
 
 def score_rows(problem: Problem, run: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(what, number) for each split, with the anchors of each beneath it."""
-    rows = []
+    rows = [] if problem.enough is None else [("criterion", criterion(problem, run))]
     for split in problem.splits:
         own = [k for k in run["metrics"] if k.startswith(f"{split}_") and not k.endswith(("_std", "_by_seed"))]
         rows += [(key.replace("_", " "), measured(run["metrics"], key)) for key in own]
         rows += [(f"{split}: {words}", number(value)) for words, value in run["anchors"][split].items()]
     return rows
+
+
+def criterion(problem: Problem, run: Mapping[str, Any]) -> str:
+    """Of a task that asks for a number: which seeds had it, and after how much in the mean."""
+    watched, several = next(iter(run["metrics"])), not isinstance(run["seed"], int)
+    met = is_enough(problem, np.atleast_1d(run["metrics"][f"{watched}_by_seed" if several else watched]))
+    took = np.atleast_1d(run["best"]["step"])[met] * problem.items
+    after = f" after {took.mean():,.0f} {problem.item}" if len(took) else ""
+    if not several:
+        return f"met{after}" if after else "not met"
+    return f"met by {len(took)} of {len(met)} seeds" + (f",{after} in the mean" if after else "")
 
 
 def measured(metrics: Mapping[str, Any], name: str) -> str:
@@ -137,7 +150,9 @@ def draw(problem: Problem, directory: Path, run: Mapping[str, Any]) -> None:
         name = watched.removeprefix(f"{split}_").replace("_", " ")
         below = plots.Panel(measure(name, problem.unit), judged, levels)
         parts = [plots.Panel(f"training {problem.name}", training), below]
-    plots.panels(directory / "learning_curve.png", directory.resolve().name, "step", parts)
+    seeds = f", {len(run['seed'])} seeds: mean, lowest, highest" if not isinstance(run["seed"], int) else ""
+    title = f"{run['task']}: {directory.resolve().name}{seeds}"
+    plots.panels(directory / "learning_curve.png", title, "step", parts)
 
 
 def measure(name: str, unit: str) -> str:

@@ -26,7 +26,7 @@ from jaxrnn.runner.metrics import keep_until
 from jaxrnn.runner.optimizers import make_optimizer
 from jaxrnn.runner.problem import DataGone, Problem
 from jaxrnn.runner.processes import joined, run_directory
-from jaxrnn.runner.report import measured, show_scores, throughput, write_report
+from jaxrnn.runner.report import criterion, measured, show_scores, throughput, write_report
 from jaxrnn.runner.seeds import described, first_member, seeds_of
 from jaxrnn.runner.stopping import Stopped, on_abandoning
 from jaxrnn.runner.tasks import TASKS
@@ -156,7 +156,8 @@ def conclude(
     judged = next(key for key in metrics if key.startswith(f"{problem.splits[-1]}_"))
     many = f" over {len(seeds)} seeds" if isinstance(seeds, tuple) else ""
     unit = f" {problem.unit}" if problem.unit else ""
-    return f"{measured(metrics, judged)}{unit}{many} ({judged})"
+    met = "" if problem.enough is None else f"criterion {criterion(problem, run)}; "
+    return f"{met}{measured(metrics, judged)}{unit}{many} ({judged})"
 
 
 @contextlib.contextmanager

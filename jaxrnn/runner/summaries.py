@@ -1,7 +1,7 @@
 """What a run came to, from the files it left: one row of a table, and its learning curve."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,7 +83,8 @@ def differing(summaries: Sequence[Summary]) -> list[str]:
 class Curve(NamedTuple):
     steps: list[int]
     values: list[float]
-    spread: list[float]  # standard deviations over seeds, or nothing
+    lowest: list[float]  # of the seeds, where there are several; or nothing
+    highest: list[float]
 
 
 def curve(directory: Path, name: str, points: int = 100) -> Curve:
@@ -91,11 +92,17 @@ def curve(directory: Path, name: str, points: int = 100) -> Curve:
     lines = [line for line in read_metrics(directory) if line.get(name) is not None]
     width = math.ceil(len(lines) / points) if lines else 1
     chunks = [lines[i : i + width] for i in range(0, len(lines), width)]
-    spread = f"{name}_std"
+    each = f"{name}_by_seed"
+    several = bool(lines) and each in lines[0]
+
+    def ends(end: Callable[[list[float]], float]) -> list[float]:
+        return [mean([end(line[each]) for line in chunk]) for chunk in chunks] if several else []
+
     return Curve(
         [chunk[-1]["step"] for chunk in chunks],
         [mean([line[name] for line in chunk]) for chunk in chunks],
-        [mean([line[spread] for line in chunk]) for chunk in chunks] if lines and spread in lines[0] else [],
+        ends(min),
+        ends(max),
     )
 
 

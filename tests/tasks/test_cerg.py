@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from grammar import EMBEDDED
 from tiny import close
 
 from jaxrnn import Layer
@@ -14,11 +15,6 @@ from jaxrnn.runner.config import Cerg
 from jaxrnn.runner.generators.reber import SYMBOLS, following
 from jaxrnn.runner.tasks import cerg
 from jaxrnn.runner.tasks.cerg import CHAIN, Place, flips, walk
-
-# The drawing in generators/reber.py, read off by hand: from 3 on, and then the whole.
-LATER = "T*V(?:PXT*V)*(?:V|PS)"
-REBER = f"B(?:TS*X(?:S|X{LATER})|P{LATER})E"
-EMBEDDED = f"B(?:T{REBER}T|P{REBER}P)E"
 
 
 def read_off(symbols):

@@ -18,6 +18,7 @@ from jaxrnn import CELLS, Layer, checks, dense, stack, unroll
 from jaxrnn.policy import default_float
 from jaxrnn.runner.config import Flipflop
 from jaxrnn.runner.devices import AXIS
+from jaxrnn.runner.draws import apart
 from jaxrnn.runner.networks import policy_of, width
 from jaxrnn.runner.problem import Probed, Problem
 
@@ -86,8 +87,8 @@ def flipflop(numbers: np.random.Generator, config: Flipflop, count: int) -> Batc
 
 
 def drawn(config: Flipflop, part: int) -> Batch:
-    """Others than those of any [seed, step], and the same for all seeds."""
-    return flipflop(np.random.default_rng([0, part, 1]), config, HELD_OUT)
+    """The same for all seeds."""
+    return flipflop(apart(part), config, HELD_OUT)
 
 
 def alone(batch: Batch) -> float:
