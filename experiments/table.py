@@ -7,6 +7,7 @@ neither. A section with a `script` shows what that keeps in place of rows.
 """
 
 import json
+import math
 import statistics
 import tomllib
 from pathlib import Path
@@ -59,9 +60,15 @@ def line(row: dict[str, Any], found: dict[str, Any]) -> str:
 
 
 def number(metrics: dict[str, Any], name: str) -> str:
-    """The mean with three digits, and over several seeds the standard deviation."""
-    spread = metrics.get(f"{name}_std")
-    return f"{metrics[name]:#.3g}".rstrip(".") + ("" if spread is None else f" ± {spread:.1g}")
+    """The mean with at least three digits; over several seeds the standard deviation, with as many after the point."""
+    mean, spread = metrics[name], metrics.get(f"{name}_std")
+    after = max(decimals(mean, 3), decimals(spread, 1) if spread else 0)
+    return f"{mean:.{after}f}" + ("" if spread is None else f" ± {spread:.{after}f}")
+
+
+def decimals(value: float, digits: int) -> int:
+    """How many after the point, for so many digits that mean something."""
+    return max(digits - 1 - math.floor(math.log10(abs(value) or 1)), 0)
 
 
 def trials(found: dict[str, Any]) -> str:

@@ -14,9 +14,21 @@ def test_the_page_is_made_of_the_results():
     assert (table.HERE / "README.md").read_text(encoding="utf-8") == table.page()
 
 
-def test_a_mean_has_three_digits_and_no_bare_point():
-    assert table.number({"bits": 1.998}, "bits") == "2.00"
-    assert table.number({"perplexity": 123.5, "perplexity_std": 0.52}, "perplexity") == "124 ± 0.5"
+@pytest.mark.parametrize(
+    ("mean", "spread", "written"),
+    [
+        (1.998, None, "2.00"),
+        (123.5, 0.52, "123.5 ± 0.5"),
+        (3.7014, 0.114, "3.70 ± 0.11"),
+        (8.5981, 0.0038, "8.598 ± 0.004"),
+        (118.2, None, "118"),
+        (95.2, 0.0, "95.2 ± 0.0"),
+        (0.0, None, "0.00"),
+    ],
+)
+def test_a_mean_and_its_deviation_have_as_many_digits_after_the_point(mean, spread, written):
+    metrics = {"bits": mean} | ({} if spread is None else {"bits_std": spread})
+    assert table.number(metrics, "bits") == written
 
 
 @pytest.mark.parametrize("path", [pytest.param(path, id=str(name)) for name, path in sorted(RESULTS.items())])

@@ -46,14 +46,15 @@ def train(name: str, config: Config, resume: Path | None = None, *, brief: bool 
     keep_freed_memory()
     console = make_console()
     with record.recorded(config.out, name, config) as (directory, run), blamed_on(name, directory):
-        begin(name, directory, kept, console)
+        begin(name, config, directory, kept, console)
         words = TASKS[name].module.train(config, data, directory, run, console)
     finish(name, words, run, directory, kept, console)
 
 
-def begin(name: str, directory: Path, kept: bool, console: Console) -> None:
+def begin(name: str, config: Config, directory: Path, kept: bool, console: Console) -> None:
     if kept:
-        console.out(f"{name}: run in {directory}", highlight=False)
+        own = ", on the task's own data" if getattr(config, "data", ...) is None else ""
+        console.out(f"{name}: run in {directory}{own}", highlight=False)
 
 
 def finish(name: str, words: str, run: dict[str, Any], directory: Path, kept: bool, console: Console) -> None:
@@ -75,7 +76,7 @@ def train_problem(name: str, config: Trained, resume: Path | None, brief: bool, 
         if jax.process_index() == 0:
             room_for(out or Path("runs"), begun.state, begun.best)
         with record.recorded(out, name, config, about(problem), resume) as (directory, run), blamed_on(name, directory):
-            begin(name, directory, kept, console)
+            begin(name, config, directory, kept, console)
             if resume:
                 begun = resumed(name, config, begun, resume, directory, console)
             ended = fit(name, problem, config, begun, directory, console)
