@@ -245,6 +245,17 @@ def test_a_directory_is_never_used_twice(tmp_path, book, capsys):
     )
 
 
+def test_what_keeps_nothing_is_not_told_where(tmp_path, capsys):
+    code, said = failure(capsys, "train", "text", "--smoke", "--out", tmp_path / "run")
+    assert (code, said[: len("jaxrnn: out: ")]) == (2, "jaxrnn: out: ")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_recipe_that_is_not_there_is_said_to_be_missing(tmp_path, capsys):
+    code, said = failure(capsys, "train", tmp_path / "no.toml")
+    assert (code, said) == (2, f"jaxrnn: recipe: {tmp_path / 'no.toml'} cannot be read: No such file or directory")
+
+
 def test_an_unknown_cell_lists_the_choices(book, capsys):
     code, said = failure(capsys, "train", "text", "--data", book, "--cell", "lstn")
     assert code == 2

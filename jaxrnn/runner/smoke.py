@@ -14,8 +14,10 @@ from jaxrnn.runner.tasks import TASKS
 def smoke(name: str, config: Config) -> None:
     """Half the steps, then the rest resumed from the checkpoint, scored and reported.
 
-    Where no data are given, on the task's stand-in for them.
+    Where no data are given, on the task's stand-in for them. Raises ValueError where it is told to keep it.
     """
+    if config.out is not None:
+        raise ValueError(f"out: got {config.out} beside --smoke, which keeps nothing; leave one of them out")
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         given = getattr(config, "data", None) is not None
