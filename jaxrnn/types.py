@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from jaxrnn.exporting import exportable
+from jaxrnn.policy import Policy
 
 Params = PyTree[Array]
 Carry = PyTree[Array]
@@ -21,6 +22,11 @@ class Spec(NamedTuple):
     name: str
     options: tuple[tuple[str, Hashable], ...] = ()
     children: tuple["Spec", ...] = ()
+
+    def __repr__(self) -> str:
+        """The call, less what says nothing: stack(unroll(lstm(n_in=3, n=16)), dense(n_in=16, n=1))."""
+        told = [f"{name}={value!r}" for name, value in self.options if value not in (None, False, Policy())]
+        return f"{self.name}({', '.join([*map(repr, self.children), *told])})"
 
 
 def spec(name: str, *children: "Cell | Layer", **options: Hashable) -> Spec:
@@ -89,6 +95,9 @@ class Cell(NamedTuple):
     fast: Gated | Linear | None = None
     spec: Spec | None = None
 
+    def __repr__(self) -> str:
+        return repr(self.spec or Spec("Cell"))
+
 
 class Layer(NamedTuple):
     """What happens to a sequence. Time is axis 0, features are last, any batch axes between.
@@ -105,6 +114,9 @@ class Layer(NamedTuple):
     carry: Callable[..., Carry]
     apply: Callable[..., tuple[Carry, Array]]
     spec: Spec | None = None
+
+    def __repr__(self) -> str:
+        return repr(self.spec or Spec("Layer"))
 
 
 exportable(__name__)

@@ -95,8 +95,7 @@ def unroll(
         checks.key(name, key)
         batch = xs.shape[1:-1]
         checks.like(name, "params", _learned(params), wanted_params(), "layer.init(key) makes them")
-        way_out = f"layer.carry({batch}, params) makes one for x {checks.describe(xs)}, where axis 0 is time"
-        checks.like(name, "carry", carry, wanted_carry(batch), way_out)
+        checks.like(name, "carry", carry, wanted_carry(batch), _way_out(carry, xs))
         inputs = Inputs(xs, mask, reset)
         if (looking := observer()) is not None:
             return looking.unrolled(cell, reverse, params, carry, inputs, _split(key, xs.shape[0]))
@@ -104,6 +103,15 @@ def unroll(
 
     made_by = spec("unroll", cell, method=method, reverse=reverse, checkpoint=checkpoint)
     return Layer(init, start, apply, made_by)
+
+
+def _way_out(carry: Carry, xs: Array) -> str:
+    """From a carry that does not fit: another one, or, where it has the size of axis 0, time in its place."""
+    batch, leaves = xs.shape[1:-1], jax.tree.leaves(carry)
+    given = [leaf.shape[: len(batch)] for leaf in leaves if hasattr(leaf, "shape")]
+    if len(batch) == 1 and given and set(given) == {xs.shape[:1]}:
+        return f"is x {checks.describe(xs)} batch first? Axis 0 is time; batch_major(layer) reads it as it is"
+    return f"layer.carry({batch}, params) makes one for x {checks.describe(xs)}, where axis 0 is time"
 
 
 def _split(key: PRNGKeyArray | None, T: int) -> Keys | None:

@@ -132,6 +132,11 @@ MISTAKES = [
         f"lstm: carry.c is float64[2, 1], wanted [2, 4]; {HOW}",
     ),
     (
+        lambda a: LSTM.apply(a.lstm, LSTM.carry((5,)), a.xs),
+        "lstm: carry.h is float64[5, 4], wanted [2, 4]; "
+        "is x float64[5, 2, 3] batch first? Axis 0 is time; batch_major(layer) reads it as it is",
+    ),
+    (
         lambda a: LSTM.apply(a.lstm, a.c, a.xs[:, 0]),
         "lstm: carry.h is float64[2, 4], wanted [4]; "
         "layer.carry((), params) makes one for x float64[5, 3], where axis 0 is time",

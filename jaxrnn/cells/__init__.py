@@ -1,5 +1,7 @@
 """The cells, a file each. CELLS has a row for every published form, called as CELLS[name](n_in, n)."""
 
+import inspect
+import sys
 from collections.abc import Callable
 from functools import partial
 
@@ -23,6 +25,13 @@ from jaxrnn.cells.rglru import rglru
 from jaxrnn.cells.slstm import slstm
 from jaxrnn.exporting import exportable
 from jaxrnn.types import Cell
+
+
+def explained(cell: Callable[..., Cell]) -> None:
+    """Add the module's text, which has the equations, to what the function says of itself."""
+    own, equations = inspect.cleandoc(cell.__doc__ or ""), sys.modules[cell.__module__].__doc__ or ""
+    cell.__doc__ = own if equations in own else f"{own}\n\n{equations}"
+
 
 CELLS: dict[str, Callable[..., Cell]] = {
     "elman": elman,
@@ -58,6 +67,9 @@ CELLS: dict[str, Callable[..., Cell]] = {
     "lstm97": lstm97,
     "lstm2000": lstm2000,
 }
+
+for cell in CELLS.values():  # help(lstm) shows the equations too
+    explained(getattr(cell, "func", cell))
 
 __all__ = [
     "CELLS",

@@ -4,6 +4,8 @@ A framework is imported when its first name is used, so that `import jaxrnn.inte
 """
 
 import importlib
+import importlib.util
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -39,19 +41,33 @@ __all__ = [
 ]
 
 _PACKAGES = {"haiku": "dm-haiku", "linen": "flax", "nnx": "flax"}  # where `pip install` has another name for it
+_MODULES = {"linen": "flax", "nnx": "flax", "cudnn": "jax", "files": "jax"}  # what a file of ours imports
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'jaxrnn.interop' has no attribute {name!r}")
-    home = name.partition("_")[2] or "files"
+    home = _home(name)
     try:
         return getattr(importlib.import_module(f"jaxrnn.interop.{home}"), name)
     except ModuleNotFoundError as error:
+        if home == "keras" and importlib.util.find_spec("keras"):
+            raise ImportError(f"{name}: Keras lacks {error.name}; set KERAS_BACKEND=jax") from error
         raise ImportError(
             f"{name} needs `pip install {_PACKAGES.get(home, home)}` (no module named {error.name!r})"
         ) from error
 
 
+def _home(name: str) -> str:
+    return name.partition("_")[2] or "files"
+
+
 def __dir__() -> list[str]:
-    return __all__
+    """What can be had here, so that help() does not stumble over what cannot."""
+    return [name for name in __all__ if _is_there(_home(name))]
+
+
+def _is_there(home: str) -> bool:
+    if home == "keras" and "KERAS_BACKEND" not in os.environ and not importlib.util.find_spec("tensorflow"):
+        return False
+    return importlib.util.find_spec(_MODULES.get(home, home)) is not None

@@ -74,10 +74,16 @@ class Net(NamedTuple):
     rows: tuple[tuple[One, ...], ...]
     rates: tuple[float, ...]
     batch_major: bool
+    outputs: tuple[layers.Dense, ...] = ()  # after the rows
+    last: bool = False  # of all that, the last step alone
 
 
-def read(owner: str, framework: str, layer: Layer, params: Params, **served: tuple[Any, ...]) -> Net:
+def read(
+    owner: str, framework: str, layer: Layer, params: Params, *, whole: bool = False, **served: tuple[Any, ...]
+) -> Net:
     """The layer as a Net. `served` has the cells the framework knows, with the kinds of each.
+
+    whole   also where it ends with dense layers, or is under `last`
 
     Raises ValueError on whatever the framework's own layer would compute differently.
     """
@@ -88,9 +94,16 @@ def read(owner: str, framework: str, layer: Layer, params: Params, **served: tup
     spec = layer.spec or Spec("custom")
     batch_major = spec.name == "batch_major"
     body = spec.children[0] if batch_major else spec
-    rows, rates = [], []
+    last = whole and body.name == "last"
+    body = body.children[0] if last else body
+    rows, rates, outputs = [], [], []
     for part, weights in _parts(body, params):
-        if part.name == "dropout":
+        if whole and part.name == "dense" and rows:
+            _plain_floats(owner, framework, part, weights)
+            outputs.append(weights)
+        elif outputs:
+            raise ValueError(f"{owner}: {part.name} comes after dense, wanted dense layers at the end alone")
+        elif part.name == "dropout":
             if not rows or rates[-1]:
                 raise ValueError(f"{owner}: {framework} has dropout only after a recurrent layer, once")
             rates[-1] = dict(part.options)["rate"]
@@ -99,7 +112,7 @@ def read(owner: str, framework: str, layer: Layer, params: Params, **served: tup
             ones = zip(part.children, weights, strict=True) if pair else [(part, weights)]
             rows.append(tuple(_one(owner, framework, spec, weights, served) for spec, weights in ones))
             rates.append(0.0)
-    return Net(tuple(rows), tuple(rates), batch_major)
+    return Net(tuple(rows), tuple(rates), batch_major, tuple(outputs), last)
 
 
 def single(owner: str, framework: str, net: Net, directions: int = 1) -> tuple[One, ...]:
@@ -177,8 +190,12 @@ def _plain(owner: str, framework: str, one: One) -> None:
     for name, value in one.cell.options:
         if name not in read and (name not in defaults or value != defaults[name]):
             raise ValueError(f"{owner}: {framework}'s {one.cell.name} has no {name}={value!r}")
-    dtypes = {np.dtype(leaf.dtype) for leaf in jax.tree.leaves(one.params)}
-    policy = dict(one.cell.options)["policy"]
+    _plain_floats(owner, framework, one.cell, one.params)
+
+
+def _plain_floats(owner: str, framework: str, spec: Spec, params: Any) -> None:
+    dtypes = {np.dtype(leaf.dtype) for leaf in jax.tree.leaves(params)}
+    policy = dict(spec.options)["policy"]
     assert isinstance(policy, Policy)
     dtypes |= {np.dtype(d) for d in (policy.compute, policy.carry, policy.accumulate) if d is not None}
     if dtypes not in ({np.dtype(np.float32)}, {np.dtype(np.float64)}):

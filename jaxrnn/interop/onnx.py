@@ -6,6 +6,7 @@ Every layer is a node, then a Transpose and a Reshape that join its directions a
 
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -26,12 +27,15 @@ DIRECTIONS = {"forward": [False], "reverse": [True], "bidirectional": [False, Tr
 def to_onnx(layer: Layer, params: Params) -> onnx.ModelProto:
     """The model: xs [T, B, n_in] and the states h_0, c_0, h_1, ... [directions, B, n] -> ys, h_0_after, c_0_after, ...
 
+    Dense layers may stand at the end, and all of it under `last`, whose ys [B, n] are those of step T - 1.
     Raises ValueError on full peepholes, the article's GRU, batch_major, and directions that differ.
     """
-    net = nets.read("to_onnx", "ONNX", layer, params, **SERVED)
+    net = nets.read("to_onnx", "ONNX", layer, params, whole=True, **SERVED)
     if net.batch_major:
         raise ValueError("to_onnx: ONNX has time first, wanted the layer without batch_major")
-    dtypes = {one.dtype for row in net.rows for one in row}
+    if not net.rows:
+        raise ValueError("to_onnx: the layer has no recurrent part, wanted unroll(cell), perhaps in a stack")
+    dtypes = {one.dtype for row in net.rows for one in row} | {np.dtype(out.w.dtype) for out in net.outputs}
     if len(dtypes) > 1:
         raise ValueError(f"to_onnx: the layers are {', '.join(sorted(map(str, dtypes)))}, wanted one dtype")
     element = TensorProto.FLOAT if dtypes == {np.dtype(np.float32)} else TensorProto.DOUBLE
@@ -63,9 +67,19 @@ def to_onnx(layer: Layer, params: Params) -> onnx.ModelProto:
             arrays[f"rate_{k}"] = np.float32(rate)
             nodes.append(helper.make_node("Dropout", [current, f"rate_{k}"], [f"dropped_{k}"]))
             current = f"dropped_{k}"
+    features = len(net.rows[-1]) * net.rows[-1][0].n
+    for k, out in enumerate(net.outputs):
+        arrays |= {f"dense_{k}": np.asarray(out.w), f"bias_{k}": np.asarray(out.b)}
+        nodes.append(helper.make_node("MatMul", [current, f"dense_{k}"], [f"product_{k}"]))
+        nodes.append(helper.make_node("Add", [f"product_{k}", f"bias_{k}"], [f"out_{k}"]))
+        current, features = f"out_{k}", out.b.shape[0]
+    if net.last:
+        arrays["last"] = np.array(-1)
+        nodes.append(helper.make_node("Gather", [current, "last"], ["at_last"], axis=0))
+        current = "at_last"
     nodes.append(helper.make_node("Identity", [current], ["ys"]))
     xs = helper.make_tensor_value_info("xs", element, ["T", "B", net.rows[0][0].n_in])
-    ys = helper.make_tensor_value_info("ys", element, ["T", "B", len(net.rows[-1]) * net.rows[-1][0].n])
+    ys = helper.make_tensor_value_info("ys", element, ["T"] * (not net.last) + ["B", features])
     stored = [numpy_helper.from_array(np.asarray(array), name) for name, array in arrays.items()]
     graph = helper.make_graph(nodes, "jaxrnn", [xs, *inputs], [ys, *outputs], stored)
     # Opset 17 is of 2022: older readers know it, and these operators have not changed their meaning since.
@@ -120,8 +134,9 @@ def _weights(row: tuple[nets.One, ...]) -> dict[str, np.ndarray]:
 def from_onnx(model: onnx.ModelProto) -> tuple[Layer, Params]:
     """(layer, params) of a model that is a chain of RNN, LSTM and GRU nodes, time first.
 
-    Between them may stand what joins the directions (Transpose and Reshape, or Squeeze), Dropout and Identity; the
-    states may be inputs or absent. Raises ValueError on anything else.
+    Between them may stand what joins the directions (Transpose and Reshape, or Squeeze), Dropout and Identity; after
+    them dense layers (MatMul and Add), and a Gather of the last step; the states may be inputs or absent. Raises
+    ValueError on anything else.
     """
     if not isinstance(model, onnx.ModelProto):
         raise ValueError(
@@ -129,7 +144,7 @@ def from_onnx(model: onnx.ModelProto) -> tuple[Layer, Params]:
         )
     arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     current = next((given.name for given in model.graph.input if given.name not in arrays), "")
-    before, chain = "", []
+    before, chain, ended = "", [], False
     for node in model.graph.node:
         options = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         if node.op_type == "Constant" and "value" in options:
@@ -144,6 +159,12 @@ def from_onnx(model: onnx.ModelProto) -> tuple[Layer, Params]:
         elif node.op_type == "Dropout":
             rate = float(arrays[node.input[1]]) if len(node.input) > 1 else options.get("ratio", 0.5)
             chain.append((layers.dropout(rate), ()))
+        elif node.op_type == "MatMul" and chain and node.input[1] in arrays and not ended:
+            chain.append(_dense(arrays[node.input[1]]))
+        elif node.op_type == "Add" and before == "MatMul" and node.input[1] in arrays:
+            chain[-1] = (chain[-1][0], chain[-1][1]._replace(b=jnp.asarray(arrays[node.input[1]])))
+        elif node.op_type == "Gather" and chain and _is_last(node, options, arrays):
+            ended = True
         elif not _joins(node, options, before, arrays):
             raise ValueError(
                 f"from_onnx: node {node.op_type} {options} has no place here, wanted RNN, LSTM and GRU nodes"
@@ -151,9 +172,20 @@ def from_onnx(model: onnx.ModelProto) -> tuple[Layer, Params]:
         current, before = node.output[0], node.op_type
     if not chain:
         raise ValueError("from_onnx: the model has no RNN, LSTM or GRU node")
-    if len(chain) == 1:
-        return chain[0]
-    return layers.stack(*(layer for layer, _ in chain)), tuple(params for _, params in chain)
+    whole, params = chain[0]
+    if len(chain) > 1:
+        whole, params = layers.stack(*(layer for layer, _ in chain)), tuple(params for _, params in chain)
+    return (layers.last(whole) if ended else whole), params
+
+
+def _dense(w: np.ndarray) -> tuple[Layer, Params]:
+    made = layers.dense(*w.shape, policy=nets.policy_of("from_onnx", w))
+    return made, layers.Dense(jnp.asarray(w), jnp.zeros(w.shape[1], w.dtype))
+
+
+def _is_last(node: Any, options: dict[str, Any], arrays: dict[str, np.ndarray]) -> bool:
+    place = arrays.get(node.input[1])
+    return options.get("axis", 0) == 0 and place is not None and place.shape == () and int(place) == -1
 
 
 def _joins(node: Any, options: dict[str, Any], before: str, arrays: dict[str, np.ndarray]) -> bool:

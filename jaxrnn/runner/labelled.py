@@ -5,7 +5,7 @@ import io
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -41,11 +41,16 @@ def read_labelled(
     per: Per | None = None,
     labels: bool = True,
     argument: str = "data",
+    features: Sequence[str] | None = None,
 ) -> Labelled:
-    """The file's sequences; without `labels`, no label is looked for. Raises ValueError on what cannot be meant."""
+    """The file's sequences. Raises ValueError on what cannot be meant.
+
+    labels      without them none is looked for: a table that has `features` may have one more column, the labels that
+                nobody asked for
+    """
     if path.suffix == ".npz":
         return read_npz(path, per, labels, argument)
-    return read_csv(path, sequence, label, per, labels, argument)
+    return read_csv(path, sequence, label, per, labels, argument, features)
 
 
 # -- npz
@@ -168,7 +173,13 @@ def shaped(array: np.ndarray) -> str:
 
 
 def read_csv(
-    path: Path, sequence: str | None, label: str | None, per: Per | None, labels: bool, argument: str
+    path: Path,
+    sequence: str | None,
+    label: str | None,
+    per: Per | None,
+    labels: bool,
+    argument: str,
+    known: Sequence[str] | None = None,
 ) -> Labelled:
     table = read_table(path, WANTED, argument)
     every = list(table.columns)
@@ -183,6 +194,7 @@ def read_csv(
         if label == sequence:
             raise ValueError(f"label: it is column {label!r} of {path}, as the sequence is; wanted another")
     features = [name for name in every if name not in (sequence, label)]
+    features = features[:-1] if not labels and known == features[:-1] else features
     xs = np.stack([numbers(table, name) for name in features], axis=1)
     which = table.columns[sequence]
     begins = [row for row in range(len(which)) if row == 0 or which[row] != which[row - 1]]

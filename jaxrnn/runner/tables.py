@@ -1,12 +1,15 @@
 """A CSV file with a header, as columns. Every complaint names the file, the line and the column."""
 
+import contextlib
 import csv
 import io
 import math
-from collections.abc import Iterable
-from datetime import datetime
+import sys
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -14,6 +17,9 @@ from jaxtyping import Float
 from jaxrnn.runner.users_files import read_text
 
 DELIMITERS = ",;\t"  # the one that the header has most of
+DATES = ("%d{0}%m{0}%Y", "%m{0}%d{0}%Y", "%Y{0}%m{0}%d")
+FORMS = [date.format(sep) + time for sep in "/.-" for date in DATES for time in ("", " %H:%M", " %H:%M:%S")]
+Parser = Callable[[str], Any]  # raises ValueError on a cell that is no such time
 TIMES = ("date", "time", "datetime", "timestamp", "ds")  # names of a column that says when
 
 
@@ -112,30 +118,73 @@ def time_column(table: Table) -> str | None:
 
 
 def check_order(table: Table, name: str) -> None:
-    """Each row is later than the one before. Raises ValueError naming the first that is not, or is no time."""
+    """Each row is later than the one before; gaps are told, since a row counts as a step wherever it stands.
+
+    Dates that can be read in two ways, as 01/02/2024, may be in order in either. Raises ValueError naming the first row
+    that is not later, or is no time.
+    """
     cells = table.columns[name]
-    parse = float if is_number(cells[0]) else datetime.fromisoformat if is_date(cells[0]) else None
-    if parse is None:
-        return  # written in a way of its own: the file's order is believed
-    before = None
-    for row, cell in enumerate(cells):
+    parsers = [float] if is_number(cells[0]) else readings(cells[0])
+    if not parsers:
+        return tell(f"{table.where(0, name)} is {short(cells[0])}, in which no date was seen: the order is not checked")
+    disorders = []
+    for parse in parsers:
         try:
-            now = parse(cell.strip())
-            late = before is not None and now <= before  # pyright: ignore[reportOperatorIssue]
+            return tell_gaps(table, name, in_order(table, name, parse))
+        except Disorder as disorder:
+            disorders.append(disorder)
+    raise ValueError(max(disorders, key=lambda one: one.row))  # of the reading that goes furthest
+
+
+class Disorder(ValueError):
+    def __init__(self, row: int, complaint: str) -> None:
+        super().__init__(complaint)
+        self.row = row
+
+
+def in_order(table: Table, name: str, parse: Parser) -> Float[np.ndarray, "rows"]:
+    """Every row's time, from the first on, in seconds or in its own unit. Raises Disorder."""
+    cells, times = table.columns[name], []
+    for row, cell in enumerate(cells):
+        told = f"{table.where(row, name)} is {short(cell)}, wanted"
+        try:
+            times.append(parse(cell.strip()))
+            late = row > 0 and times[row] <= times[row - 1]
         except (ValueError, TypeError):
-            raise ValueError(
-                f"{table.where(row, name)} is {short(cell)}, wanted a time like {short(cells[0])}"
-            ) from None
+            raise Disorder(row, f"{told} a time like {short(cells[0])}") from None
         if late:
-            raise ValueError(f"{table.where(row, name)} is {short(cell)}, wanted a time after {short(cells[row - 1])}")
-        before = now
+            raise Disorder(row, f"{told} a time after {short(cells[row - 1])}")
+    return np.array([since.total_seconds() if isinstance(since := t - times[0], timedelta) else since for t in times])
+
+
+def tell_gaps(table: Table, name: str, times: Float[np.ndarray, "rows"]) -> None:
+    cells, steps = table.columns[name], np.diff(times)
+    gaps = np.flatnonzero(steps > 1.9 * np.median(steps)) if len(steps) else []  # months and leap days are none
+    if len(gaps):
+        row = int(gaps[0]) + 1
+        more = f", the first of {len(gaps)} such gaps" if len(gaps) > 1 else ""
+        far = f"{steps[row - 1] / np.median(steps):.3g} usual steps after {short(cells[row - 1])}{more}"
+        tell(f"{table.where(row, name)} is {short(cells[row])}, {far}; each row is taken for one step all the same")
+
+
+def tell(words: str) -> None:
+    print(f"jaxrnn: {words}", file=sys.stderr)
 
 
 def is_date(cell: str) -> bool:
-    if is_number(cell):
-        return False
-    try:
-        datetime.fromisoformat(cell.strip())
-    except ValueError:
-        return False
-    return True
+    return not is_number(cell) and bool(readings(cell))
+
+
+def readings(cell: str) -> list[Parser]:
+    """The ways in which a cell can be read as a date: ISO 8601, or day, month and year in one of the usual orders."""
+    every: list[Parser] = [datetime.fromisoformat, *(partial(read_as, form) for form in FORMS)]
+    found = []
+    for parse in every:
+        with contextlib.suppress(ValueError):
+            parse(cell.strip())
+            found.append(parse)
+    return found
+
+
+def read_as(form: str, cell: str) -> datetime:
+    return datetime.strptime(cell, form)

@@ -45,6 +45,17 @@ def test_a_name_it_has_not_and_a_framework_that_is_missing(monkeypatch):
         _ = jaxrnn.interop.from_haiku
 
 
+def test_help_shows_what_is_installed_and_stumbles_over_nothing_else(monkeypatch):
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name in ("tensorflow", "torch") else find(name)
+    )
+    shown = dir(jaxrnn.interop)
+    assert {"save", "to_cudnn"} <= set(shown)
+    assert {"from_keras", "from_torch"}.isdisjoint(shown)
+
+
 def read(layer, params=None):
     return nets.read("to_test", "Test", layer, made(layer) if params is None else params, lstm=(None,))
 

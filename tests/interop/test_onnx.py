@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxrnn import batch_major, bidirectional, dense, dropout, elman, gru, last, lstm, stack, unroll
+from jaxrnn import batch_major, bidirectional, dense, dropout, elman, embed, gru, last, lstm, stack, unroll
 
 from .comparing import B, T, close, made, randomized, refused
 
@@ -38,6 +38,9 @@ LAYERS = {f"{name}-{way}": turn(cell) for name, cell in CELLS.items() for way, t
 for name in ("tanh", "relu", "sigmoid", "peepholes", "gru_before"):  # a direction alone is read in the same place
     del LAYERS[f"{name}-reverse"]
 LAYERS["stack"] = stack(LAYERS["peepholes-bidirectional"], dropout(0.5), unroll(gru(8, 5)), unroll(elman(5, 2)))
+LAYERS["outputs"] = stack(unroll(gru(3, 5)), dense(5, 4), dense(4, 2))
+LAYERS["last"] = last(stack(unroll(lstm(3, 5)), dense(5, 2)))
+LAYERS["last-bidirectional"] = last(LAYERS["lstm-bidirectional"])
 layers = pytest.mark.parametrize("name", LAYERS)
 
 
@@ -51,7 +54,8 @@ def theirs(model, xs, states):
 
 def as_states(layer, carry):
     """h_0, c_0, h_1, ... with the directions of each layer first."""
-    rows = carry if layer.spec.name == "stack" else (carry,)
+    inner = layer.spec.children[0] if layer.spec.name == "last" else layer.spec
+    rows = carry if inner.name == "stack" else (carry,)
     rows = [row if isinstance(row[0], tuple) else (row,) for row in rows if row]
     return [np.stack(kind) for row in rows for kind in zip(*row, strict=True)]
 
@@ -140,12 +144,12 @@ def test_a_squeezed_direction_is_read():
             "to_onnx: the directions of layer 0 differ in more than their weights, or give not all ys",
         ),
         (
-            last(unroll(gru(3, 4))),
-            "to_onnx: the directions of layer 0 differ in more than their weights, or give not all ys",
+            stack(unroll(gru(3, 4)), dense(4, 2), unroll(gru(2, 4))),
+            "to_onnx: unroll comes after dense, wanted dense layers at the end alone",
         ),
         (
-            stack(unroll(gru(3, 4)), dense(4, 2)),
-            "to_onnx: ONNX has no layer for dense; wanted unroll(cell), perhaps in a stack",
+            stack(embed(9, 3), unroll(gru(3, 4))),
+            "to_onnx: ONNX has no layer for embed; wanted unroll(cell), perhaps in a stack",
         ),
     ],
 )

@@ -175,6 +175,19 @@ def test_predict_reads_a_file_with_labels_or_without(run, tmp_path):
     assert len(anchors()) == 1
 
 
+@pytest.mark.parametrize("ys", [("left", "right"), ("0", "1")])
+def test_a_table_to_predict_from_may_have_its_labels(run, ys, tmp_path):
+    _, _, problem = run
+    xs, lengths, labels = made()
+    params = problem.layer.init(jax.random.key(0))
+    known = problem.predict(params, saved(tmp_path / "without.npz", xs=xs, lengths=lengths))
+    written = np.where(labels == "left", *ys)
+    path = as_csv(tmp_path / "with.csv", xs, lengths, written)
+    path.write_text(path.read_text().replace("who,a,b,", "who,0,1,"))  # the features' names in an npz file
+    found = problem.predict(params, path)
+    assert found["label"] == known["label"]
+
+
 def test_whole_numbers_are_classes_and_others_are_numbers(tmp_path):
     xs, lengths, _ = made()
     for ys, kind in (

@@ -1,7 +1,9 @@
 """Forecasts: windows by hand, persistence by a plain loop, and nothing learnt from what was not to be seen."""
 
 import csv
+import datetime
 import json
+import re
 
 import jax
 import numpy as np
@@ -21,13 +23,13 @@ def as_a_run_has_it():
         yield
 
 
-def write(path, columns, times=None):
+def write(path, columns, times=None, name="date"):
     """A CSV file of those columns, with a date a row."""
     rows = len(next(iter(columns.values())))
     times = times or [f"2020-01-{1 + k // 24:02} {k % 24:02}:00:00" for k in range(rows)]
     with path.open("w", newline="") as file:
         table = csv.writer(file)
-        table.writerow(["date", *columns])
+        table.writerow([name, *columns])
         table.writerows(zip(times, *(map(repr, map(float, column)) for column in columns.values()), strict=True))
     return path
 
@@ -101,6 +103,36 @@ def test_standardisation_and_training_see_the_train_part_alone(numbers, tmp_path
     assert one.sha256
     assert two.sha256
     assert one.sha256() != two.sha256()
+
+
+DAYS = [datetime.date(2024, 1, 1) + datetime.timedelta(k) for k in range(WAVES)]
+
+
+@pytest.mark.parametrize("form", ["%Y-%m-%d", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y 08:30", "%Y/%m/%d"])
+@pytest.mark.parametrize("name", ["date", "Datum"])
+def test_dates_are_known_by_their_name_or_their_look_and_must_not_go_back(form, name, tmp_path, capsys):
+    days = [day.strftime(form) for day in DAYS]
+    path = write(tmp_path / "f.csv", {"y": np.arange(WAVES)}, days, name)
+    assert series.load(tiny(path), None).scale.names == ["y"]
+    assert capsys.readouterr().err == ""
+    days[40], days[41] = days[41], days[40]
+    with pytest.raises(ValueError, match=re.escape(f"line 43, column '{name}' is '{days[41]}', wanted a time after")):
+        series.load(tiny(write(path, {"y": np.arange(WAVES)}, days, name)), None)
+
+
+def test_a_gap_in_time_is_told_and_so_are_dates_that_nobody_can_read(tmp_path, capsys):
+    times = [f"{day}" for day in [*DAYS[:50], *(day + datetime.timedelta(9) for day in DAYS[50:])]]
+    series.load(tiny(write(tmp_path / "f.csv", {"y": np.arange(WAVES)}, times)), None)
+    assert "column 'date' is '2024-02-29', 10 usual steps after '2024-02-19'" in capsys.readouterr().err
+    times = [f"day {k}" for k in range(WAVES)]
+    series.load(tiny(write(tmp_path / "g.csv", {"y": np.arange(WAVES)}, times)), None)
+    assert "is 'day 0', in which no date was seen: the order is not checked" in capsys.readouterr().err
+
+
+def test_months_are_no_gaps(tmp_path, capsys):
+    months = [f"{2000 + k // 12}-{1 + k % 12:02}-01" for k in range(WAVES)]
+    series.load(tiny(write(tmp_path / "f.csv", {"y": np.arange(WAVES)}, months)), None)
+    assert capsys.readouterr().err == ""
 
 
 def test_an_epoch_has_every_window_once(numbers):

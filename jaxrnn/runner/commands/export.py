@@ -1,7 +1,7 @@
 """A run's network as files that need neither the runner nor jaxrnn: StableHLO by jax.export, weights by safetensors.
 
-T and the batch stay symbolic. What was written is read back and run on real data, beside the network itself; where
-the run's data are not there, on numbers made up in their place.
+T, where the network takes any, and the batch stay symbolic. What was written is read back and run on real data, beside
+the network itself; where the run's data are not there, on numbers made up in their place.
 """
 
 import time
@@ -54,7 +54,7 @@ def run(options: Export) -> None:
     example, real = example_of(found.problem)
     folder = showing.new_folder(options.output or options.run / "export", "output")
     began = time.perf_counter()
-    (folder / MODEL).write_bytes(serialized(found.problem.layer, found.params, example))
+    (folder / MODEL).write_bytes(serialized(found.problem, found.params, example))
     save(folder / WEIGHTS, found.params)
     checked = read_back(folder, found.problem.layer, found.params, example)
     about = described(options, found, example, real, checked)
@@ -98,11 +98,12 @@ def named(params: PyTree) -> dict[str, Any]:
     return {jax.tree_util.keystr(path, simple=True, separator=".") or "params": leaf for path, leaf in leaves}
 
 
-def serialized(layer: Layer, params: PyTree, example: np.ndarray) -> bytes:
+def serialized(problem: Problem, params: PyTree, example: np.ndarray) -> bytes:
     T, B = jax.export.symbolic_shape("T, B")
+    T = problem.steps or T
     weights = {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for name, leaf in named(params).items()}
     xs = jax.ShapeDtypeStruct((T, B, *example.shape[1:]), example.dtype)
-    exported = jax.export.export(jax.jit(function(layer, params)), platforms=PLATFORMS)(weights, xs)
+    exported = jax.export.export(jax.jit(function(problem.layer, params)), platforms=PLATFORMS)(weights, xs)
     return bytes(exported.serialize(vjp_order=1))
 
 
@@ -135,7 +136,8 @@ def described(options: Export, found: Run, example: np.ndarray, real: bool, chec
         "task": found.name,
         "weights": options.weights,
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(found.params)),
-        "xs": f"{example.dtype}[{', '.join(map(str, ('T', 'B', *features)))}]",
+        "xs": f"{example.dtype}[{', '.join(map(str, (found.problem.steps or 'T', 'B', *features)))}]",
+        "steps": found.problem.steps,
         "platforms": PLATFORMS,
         "jax": jax.__version__,
         "read back": checked._asdict(),
@@ -147,6 +149,7 @@ def described(options: Export, found: Run, example: np.ndarray, real: bool, chec
 
 def readme(about: dict[str, Any]) -> str:
     checked = Checked(**about["read back"])
+    steps = f"{about['steps']} steps, any number" if about["steps"] else "any number of steps T from 1 and"
     same = told(checked.outputs, checked.largest)
     return f"""# A network trained on {about["task"]}
 
@@ -156,7 +159,7 @@ safetensors installed, on {", ".join(about["platforms"])}:
 ```python
 {USE}```
 
-xs is `{about["xs"]}`: any number of steps T from 1 and of sequences B, time first, and `jax.grad`
+xs is `{about["xs"]}`: {steps} of sequences B, time first, and `jax.grad`
 goes through `model.call`. What the run knew of its data beside the weights (a vocabulary, a mean) is under `assets`
 in about.json.
 

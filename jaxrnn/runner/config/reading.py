@@ -111,8 +111,10 @@ def read_run(directory: Path) -> dict[str, Any]:
             raise ValueError(f"run: {path} is not a run's: it has no {name}")
     for name, kind in KINDS.items():
         if name in found and not _is_of(found[name], kind):
-            said = f"run: {path}, of the task {found['task']!r}, is not that of a trained network"
-            raise ValueError(f"{said}: its {name} is of another type")
+            said = f"run: {path}, of the task {found['task']!r}"
+            if found["task"] == "article":
+                raise ValueError(f"{said}, is of several networks at once, wanted a run of another task")
+            raise ValueError(f"{said}, is not that of a trained network: its {name} is of another type")
     return found
 
 

@@ -118,9 +118,10 @@ def told(subject: Subject, found: list[Attribution], places: list[int]) -> str:
     within = float(np.median([size[::-1][:5].sum() / max(size.sum(), 1e-30) for size in sizes]))
     back = float(np.median([reach(size) for size in sizes]))
     missing = max(abs(float(a.missing)) for a, _ in whole)
+    which = "The parts" if len(whole) == len(found) else "In the others the parts"
     return (
         f"{begins} In the median {within:.0%} of the attribution lies on the last 5 steps read, and it lies "
-        f"{back:.1f} steps back in the mean. The parts add up to the whole within {missing:.2g} (completeness)."
+        f"{back:.1f} steps back in the mean. {which} add up to the whole within {missing:.2g} (completeness)."
     )
 
 

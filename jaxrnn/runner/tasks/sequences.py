@@ -179,17 +179,10 @@ def read(
     config: Sequences, path: Path, known: Mapping[str, Any] | None, argument: str, with_labels: bool = True
 ) -> Labelled:
     """A file whose features are those of the run."""
-    found = read_labelled(
-        path, config.sequence, config.label, known["per"] if known else config.per, with_labels, argument
-    )
-    if known and found.names != known["features"]:
-        # a table to predict from may still have its labels, which nobody asked for
-        extra = [name for name in found.names if name not in known["features"]]
-        if with_labels or extra != found.names[-1:] or found.names[:-1] != known["features"]:
-            raise ValueError(
-                f"{argument}: {path} has the features {listed(found.names)}, the run has {listed(known['features'])}"
-            )
-        found = found._replace(xs=found.xs[:, :-1], names=found.names[:-1])
+    per, features = (known["per"], known["features"]) if known else (config.per, None)
+    found = read_labelled(path, config.sequence, config.label, per, with_labels, argument, features)
+    if features and found.names != features:
+        raise ValueError(f"{argument}: {path} has the features {listed(found.names)}, the run has {listed(features)}")
     return found
 
 
