@@ -233,6 +233,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(tokens: list[str]) -> None:
+    tokens = [part for token in tokens for part in (token.split("=", 1) if token.startswith("--resume=") else [token])]
     if tokens[:1] == ["train"] and "--resume" in tokens:
         tokens = going_on(tokens)
     elif tokens[:1] == ["sweep"] and "--resume" in tokens:

@@ -4,6 +4,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Int, Shaped
 
 from jaxrnn import checks
@@ -12,7 +14,8 @@ from jaxrnn import checks
 def length_mask(lengths: Int[Array, "*batch"], T: int) -> Bool[Array, "T *batch"]:
     """True at the first `lengths` of T steps, for sequences padded at the end; length 0 is legal.
 
-    Raises ValueError when lengths are not whole numbers or T is negative.
+    Raises ValueError when lengths are not whole numbers or T is negative, and on lengths that are not 0 to T, which it
+    does not see under jit.
     """
     if not checks.is_size(T):
         raise ValueError(f"length_mask: T is {checks.short(T)}, wanted a whole number of at least 0")
@@ -24,9 +27,20 @@ def length_mask(lengths: Int[Array, "*batch"], T: int) -> Bool[Array, "T *batch"
                 f"length_mask: lengths is {checks.short(lengths)}, wanted whole numbers [*batch]"
             ) from None
     checks.whole("length_mask", "lengths", lengths, "[*batch]")
+    _fit(lengths, T)
     lengths = jnp.asarray(lengths)
     times = jnp.arange(T).reshape(T, *(1,) * lengths.ndim)
     return times < lengths.astype(times.dtype)
+
+
+def _fit(lengths: Any, T: int) -> None:
+    """No length is below 0 or above T, where both are numbers that this process holds."""
+    if isinstance(lengths, Tracer) or jax.export.is_symbolic_dim(T) or not getattr(lengths, "is_fully_addressable", 1):
+        return
+    given = np.asarray(lengths).astype(np.int64)
+    wrong = given[(given < 0) | (given > T)]
+    if wrong.size:
+        raise ValueError(f"length_mask: lengths has {wrong[0]}, wanted 0 to T = {T}")
 
 
 def choose(where: Bool[Array, "*batch"], a: Array, b: Array) -> Array:
@@ -44,8 +58,18 @@ def flip(tree: Any) -> Any:
     return jax.tree.map(lambda a: jnp.flip(a, 0), tree)
 
 
-def reset_backwards(reset: Bool[Array, "T *batch"] | None) -> Bool[Array, "T *batch"] | None:
-    """The same boundaries for a reader from the end: one between t-1 and t lies, read backwards, after t."""
+def reset_backwards(
+    reset: Bool[Array, "T *batch"] | None, mask: Bool[Array, "T *batch"] | None
+) -> Bool[Array, "T *batch"] | None:
+    """The same boundaries for a reader from the end: one between t-1 and t lies, read backwards, after t.
+
+    A boundary at a real step is met at the next real step that is read, past any padding between the two.
+    """
     if reset is None:
         return None
-    return flip(jnp.concatenate([reset[1:], jnp.zeros_like(reset[:1])]))
+    passed = flip(reset)
+    if mask is not None:
+        real, steps = flip(mask), jnp.arange(reset.shape[0]).reshape(-1, *(1,) * (reset.ndim - 1))
+        newest = jax.lax.cummax(jnp.where(real, steps, -1), axis=0)
+        passed = jnp.take_along_axis(passed, jnp.maximum(newest, 0), axis=0) & (newest >= 0)
+    return jnp.concatenate([jnp.zeros_like(passed[:1]), passed[:-1]])

@@ -134,7 +134,7 @@ def _learned(params: Params) -> Params:
 
 def backwards(inputs: Inputs) -> Inputs:
     """As a reader from the end has them."""
-    return Inputs(flip(inputs.xs), flip(inputs.mask), reset_backwards(inputs.reset))
+    return Inputs(flip(inputs.xs), flip(inputs.mask), reset_backwards(inputs.reset, inputs.mask))
 
 
 def guard(cell: Cell) -> Cell:

@@ -42,6 +42,8 @@ The article is the text the library sets out from. The others:
     Beck 2024          et al.: xLSTM: Extended long short-term memory
 """
 
+import itertools
+
 import numpy as np
 
 
@@ -419,7 +421,7 @@ def run(step, p, carry, xs, mask=None, reset=None, start=None, reverse=False):
     start = [0] * len(carry) if start is None else start
     start = tuple(np.broadcast_to(np.asarray(v, np.float64), c.shape[-1:]) for v, c in zip(start, carry, strict=True))
     if reverse:
-        carry, ys = run(step, p, carry, xs[::-1], mask[::-1], _read_backwards(reset), start)
+        carry, ys = run(step, p, carry, xs[::-1], mask[::-1], _read_backwards(reset, mask), start)
         return carry, ys[::-1]
     ys = np.zeros((T, *batch, carry[0].shape[-1]))
     for k in np.ndindex(*batch):
@@ -439,6 +441,11 @@ def _run_one(step, p, carry, xs, mask, reset, start):
     return carry, ys
 
 
-def _read_backwards(reset):
-    """reset[t] is the boundary between t - 1 and t, which a reader from the end meets on entering t - 1."""
-    return np.concatenate([reset[1:], np.zeros_like(reset[:1])])[::-1]
+def _read_backwards(reset, mask):
+    """reset[t] is the boundary before step t, which a reader from the end meets at the real step it reads after t."""
+    turned = np.zeros_like(reset)
+    for k in np.ndindex(*reset.shape[1:]):
+        real = np.flatnonzero(mask[:, *k])
+        for before, t in itertools.pairwise(real):
+            turned[before, *k] = reset[t, *k]
+    return turned[::-1]

@@ -160,3 +160,11 @@ def test_the_default_dtype_follows_jax(name):
             xs = jax.ShapeDtypeStruct((T, B, N_IN), jnp.float32)
             carry, ys = jax.eval_shape(lambda p, x, layer=layer: layer.apply(p, layer.carry((B,)), x), params, xs)
         assert {a.dtype for a in jax.tree.leaves((params, carry, ys))} == {jnp.dtype(wanted)}
+
+
+@cells(TESTED)
+def test_each_leaf_of_a_carry_may_be_donated(name):
+    cell = TESTED[name](N_IN, N)
+    for params in (None, cell.init(jax.random.key(0))):
+        buffers = [leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(cell.carry((B,), params))]
+        assert len(set(buffers)) == len(buffers)

@@ -203,12 +203,12 @@ def test_mask_and_reset_reach_every_part(name):
     close((jax.tree.leaves(after), ys), (jax.tree.leaves(wanted), ys_wanted))
 
 
-SEQUENCES = [  # (real steps, resets): what lies on the two sides of a boundary is real, or neither is
+SEQUENCES = [  # (real steps, resets): at real steps, at masked ones, and with padding before the boundary
     ("111111", "001010"),
     ("000000", "101000"),
-    ("111000", "010010"),
-    ("110110", "100010"),
-    ("101101", "000100"),
+    ("111000", "010110"),
+    ("110110", "100100"),
+    ("101101", "010101"),
     ("001111", "010001"),
 ]
 
@@ -410,6 +410,25 @@ def test_length_mask_has_no_steps_for_T_0():
 @pytest.mark.parametrize("dtype", [jnp.int8, jnp.uint8])
 def test_length_mask_counts_past_the_dtype_of_the_lengths(dtype):
     assert length_mask(jnp.array([100], dtype), 300).sum() == 100
+
+
+@pytest.mark.parametrize("make", [jnp.array, np.array, list], ids=["jax", "numpy", "list"])
+@pytest.mark.parametrize(("lengths", "bad"), [([3, 9, -2], 9), ([0, -1, T + 1], -1)])
+def test_length_mask_refuses_lengths_that_do_not_fit(make, lengths, bad):
+    with pytest.raises(ValueError, match=r"^length_mask: ") as error:
+        length_mask(make(lengths), T)
+    assert str(error.value) == f"length_mask: lengths has {bad}, wanted 0 to T = {T}"
+
+
+@pytest.mark.parametrize("dtype", [jnp.int4, jnp.uint8])
+def test_length_mask_refuses_lengths_of_any_dtype(dtype):
+    with pytest.raises(ValueError, match=r"^length_mask: lengths has 7, wanted 0 to T = 5$"):
+        length_mask(jnp.array([5, 7], dtype), 5)
+
+
+def test_length_mask_takes_any_traced_lengths():
+    mask = jax.jit(length_mask, static_argnums=1)(jnp.array([-1, T + 1]), T)
+    assert mask.sum(0).tolist() == [0, T]
 
 
 # Policy

@@ -245,6 +245,12 @@ def test_a_directory_is_never_used_twice(tmp_path, book, capsys):
     )
 
 
+@pytest.mark.parametrize("words", [["--resume", "no-run"], ["--resume=no-run"]])
+def test_resume_is_understood_with_an_equals_sign_too(words, capsys):
+    code, said = failure(capsys, "train", *words)
+    assert (code, said[:31]) == (2, "jaxrnn: run: no-run is not a ru")
+
+
 def test_what_keeps_nothing_is_not_told_where(tmp_path, capsys):
     code, said = failure(capsys, "train", "text", "--smoke", "--out", tmp_path / "run")
     assert (code, said[: len("jaxrnn: out: ")]) == (2, "jaxrnn: out: ")

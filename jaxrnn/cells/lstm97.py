@@ -94,8 +94,8 @@ def lstm97(
 
     def carry(batch_shape: tuple[int, ...], params: Params | None = None) -> Carry:
         kept = policy.carry_dtype(params)
-        cells, gates = jnp.zeros((*batch_shape, n), kept), jnp.zeros((*batch_shape, K), kept)
-        return Carry(h=cells, c=cells, i=gates, o=gates)
+        h, c, i, o = (jnp.zeros((*batch_shape, size), kept) for size in (n, n, K, K))  # each may be donated
+        return Carry(h=h, c=c, i=i, o=o)
 
     def project(params: Params, xs: Array, key: object = None) -> Array:
         checks.features("lstm97", xs, params.w_x.shape[0])

@@ -69,8 +69,8 @@ def lstm_layernorm(
         )
 
     def carry(batch_shape: tuple[int, ...], params: Params | None = None) -> Carry:
-        zeros = jnp.zeros((*batch_shape, n), policy.carry_dtype(params))
-        return Carry(h=zeros, c=zeros)
+        dtype = policy.carry_dtype(params)  # two arrays, not one twice: each may be donated
+        return Carry(h=jnp.zeros((*batch_shape, n), dtype), c=jnp.zeros((*batch_shape, n), dtype))
 
     def project(params: Params, xs: Array, key: object = None) -> Array:
         checks.features("lstm_layernorm", xs, params.w_x.shape[0])

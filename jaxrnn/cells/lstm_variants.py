@@ -80,8 +80,8 @@ def lstm_variant(n_in: int, n: int, variant: Variant, forget_bias: float = 1.0, 
         )
 
     def carry(batch_shape: tuple[int, ...], params: Params | None = None) -> Carry | CarryWithGates:
-        zeros = jnp.zeros((*batch_shape, n), policy.carry_dtype(params))
-        return CarryWithGates(*[zeros] * 5) if variant == "FGR" else Carry(zeros, zeros)
+        kind, dtype = CarryWithGates if variant == "FGR" else Carry, policy.carry_dtype(params)
+        return kind(*(jnp.zeros((*batch_shape, n), dtype) for _ in kind._fields))  # each may be donated
 
     def project(params: Params, xs: Array, key: object = None) -> Array:
         checks.features("lstm_variant", xs, params.w_x.shape[0])

@@ -74,8 +74,8 @@ def slstm(
 
     def carry(batch_shape: tuple[int, ...], params: Params | None = None) -> Carry:
         kept = policy.carry_dtype(params)
-        zeros = jnp.zeros((*batch_shape, n), kept)
-        return Carry(h=zeros, c=zeros, n=zeros, m=jnp.full_like(zeros, jnp.finfo(kept).min / 2))
+        h, c, normaliser = (jnp.zeros((*batch_shape, n), kept) for _ in range(3))  # not one thrice: each may be donated
+        return Carry(h=h, c=c, n=normaliser, m=jnp.full_like(h, jnp.finfo(kept).min / 2))
 
     def project(params: Params, xs: Array, key: object = None) -> Array:
         checks.features("slstm", xs, params.w_x.shape[0])

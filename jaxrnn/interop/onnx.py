@@ -135,8 +135,8 @@ def from_onnx(model: onnx.ModelProto) -> tuple[Layer, Params]:
     """(layer, params) of a model that is a chain of RNN, LSTM and GRU nodes, time first.
 
     Between them may stand what joins the directions (Transpose and Reshape, or Squeeze), Dropout and Identity; after
-    them dense layers (MatMul and Add), and a Gather of the last step; the states may be inputs or absent. Raises
-    ValueError on anything else.
+    them dense layers (MatMul and Add), and a Gather of the last step; the states may be inputs or absent, and the first
+    output is what the last node gives. Raises ValueError on anything else.
     """
     if not isinstance(model, onnx.ModelProto):
         raise ValueError(
@@ -144,6 +144,7 @@ def from_onnx(model: onnx.ModelProto) -> tuple[Layer, Params]:
         )
     arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     current = next((given.name for given in model.graph.input if given.name not in arrays), "")
+    inputs = {given.name for given in model.graph.input}
     before, chain, ended = "", [], False
     for node in model.graph.node:
         options = {a.name: helper.get_attribute_value(a) for a in node.attribute}
@@ -155,10 +156,9 @@ def from_onnx(model: onnx.ModelProto) -> tuple[Layer, Params]:
                 f"from_onnx: node {node.op_type} does not read what the one before it gives, wanted a chain"
             )
         if node.op_type in OPERATORS.values():
-            chain.append(_row(node, options, arrays))
+            chain.append(_row(node, options, arrays, inputs))
         elif node.op_type == "Dropout":
-            rate = float(arrays[node.input[1]]) if len(node.input) > 1 else options.get("ratio", 0.5)
-            chain.append((layers.dropout(rate), ()))
+            chain.append((layers.dropout(_rate(node, options, arrays)), ()))
         elif node.op_type == "MatMul" and chain and node.input[1] in arrays and not ended:
             chain.append(_dense(arrays[node.input[1]]))
         elif node.op_type == "Add" and before == "MatMul" and node.input[1] in arrays:
@@ -172,10 +172,21 @@ def from_onnx(model: onnx.ModelProto) -> tuple[Layer, Params]:
         current, before = node.output[0], node.op_type
     if not chain:
         raise ValueError("from_onnx: the model has no RNN, LSTM or GRU node")
+    first = next((made.name for made in model.graph.output), "none")
+    if first != current:
+        raise ValueError(f"from_onnx: the model's first output is {first}, wanted {current}, which its last node gives")
     whole, params = chain[0]
     if len(chain) > 1:
         whole, params = layers.stack(*(layer for layer, _ in chain)), tuple(params for _, params in chain)
     return (layers.last(whole) if ended else whole), params
+
+
+def _rate(node: Any, options: dict[str, Any], arrays: dict[str, np.ndarray]) -> float:
+    """The rate of a Dropout: its second input, or before opset 12 an attribute."""
+    ratio = node.input[1] if len(node.input) > 1 else ""
+    if ratio and ratio not in arrays:
+        raise ValueError("from_onnx: ratio of Dropout is computed in the model, wanted it stored")
+    return float(arrays[ratio]) if ratio else options.get("ratio", 0.5)
 
 
 def _dense(w: np.ndarray) -> tuple[Layer, Params]:
@@ -195,18 +206,41 @@ def _joins(node: Any, options: dict[str, Any], before: str, arrays: dict[str, np
     if node.op_type == "Squeeze":
         axes = arrays.get(node.input[1]) if len(node.input) > 1 else options.get("axes")
         return before in OPERATORS.values() and axes is not None and list(axes) == [1]
-    return node.op_type == "Identity" or (node.op_type == "Reshape" and before == "Transpose")
+    if node.op_type == "Reshape" and before == "Transpose":
+        _keeps_steps(node, options, arrays)
+        return True
+    return node.op_type == "Identity"
 
 
-def _row(node: Any, options: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[Layer, Params]:
+def _keeps_steps(node: Any, options: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """Raises ValueError unless a Reshape leaves T and B as they are, which a 0 says, and joins the other axes."""
+    shape = arrays.get(node.input[1]) if len(node.input) > 1 else options.get("shape")
+    literal = " with allowzero" * bool(options.get("allowzero"))  # where 0 is a size
+    if shape is None or len(shape) != 3 or any(shape[:2]) or literal:
+        came = "a shape that is not stored" if shape is None else f"{[int(n) for n in shape]}{literal}"
+        raise ValueError(f"from_onnx: Reshape is to {came}, wanted [0, 0, n], which keeps time and batch")
+
+
+def _row(node: Any, options: dict[str, Any], arrays: dict[str, np.ndarray], inputs: set[str]) -> tuple[Layer, Params]:
     name = next(ours for ours, theirs in OPERATORS.items() if theirs == node.op_type)
     given = dict(zip(("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P"), node.input, strict=False))
     given = {place: source for place, source in given.items() if source}
     for place in ("W", "R", "B", "P"):
         if place in given and given[place] not in arrays:
             raise ValueError(f"from_onnx: {place} of {node.op_type} is computed in the model, wanted it stored")
-    if any(np.any(arrays.get(given.get(place, ""), 0)) for place in ("initial_h", "initial_c")):
-        raise ValueError(f"from_onnx: {node.op_type} starts from a stored state; here the carry is an argument")
+    if "sequence_lens" in given:
+        raise ValueError(
+            f"from_onnx: {node.op_type} is given sequence_lens, wanted it without; here lengths are the argument mask, "
+            "which length_mask(lengths, T) makes"
+        )
+    for place in ("initial_h", "initial_c"):
+        if np.any(arrays.get(given.get(place, ""), 0)):
+            raise ValueError(f"from_onnx: {node.op_type} starts from a stored state; here the carry is an argument")
+        if place in given and given[place] not in arrays and given[place] not in inputs:
+            raise ValueError(
+                f"from_onnx: {place} of {node.op_type} is computed in the model, wanted an input of the model; "
+                "here the carry is an argument"
+            )
     activation = _activation(node, name, options)
     part = {place: arrays[given[place]] for place in ("W", "R", "B", "P") if place in given}
     backwards = DIRECTIONS[options.get("direction", b"forward").decode()]

@@ -86,18 +86,20 @@ def options(spec):
     return spec.name, kept, tuple(map(options, spec.children))
 
 
-def node_model(op, given, attributes, after=()):
-    """A model of one node with what others write: both biases, no states, or more options."""
+def node_model(op, given, attributes, after=(), output=None):
+    """A model of one node with what others write: both biases, no states, or more options; it gives the last node's."""
     shapes = {"W": (1, given["blocks"] * 4, 3), "R": (1, given["blocks"] * 4, 4), "B": (1, 2 * given["blocks"] * 4)}
     arrays = {name: np.asarray(randomized(0, np.zeros(shapes[name]))) for name in given["names"]}
-    states = ["", *(["h"] if "h" in given else [])]
+    states = ["lengths" * ("lengths" in given), *(["h"] if "h" in given else [])]
     stored = arrays | ({"h": np.full((1, B, 4), given["h"], np.float32)} if "h" in given else {})
+    stored |= {"lengths": np.full(B, given["lengths"], np.int32)} if "lengths" in given else {}
     nodes = [helper.make_node(op, ["X", *arrays, *states], ["Y", "Y_h"], hidden_size=4, **attributes), *after]
+    output = output or nodes[-1].output[0]
     graph = helper.make_graph(
         nodes,
         "test",
         [helper.make_tensor_value_info("X", onnx.TensorProto.FLOAT, ["T", "B", 3])],
-        [helper.make_tensor_value_info("Y", onnx.TensorProto.FLOAT, None)],
+        [helper.make_tensor_value_info(output, onnx.TensorProto.FLOAT, None)],
         [numpy_helper.from_array(array, name) for name, array in stored.items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
@@ -117,9 +119,76 @@ def test_both_biases_or_none_are_read(linear_before_reset, names):
 
 
 def test_a_squeezed_direction_is_read():
-    axes = helper.make_node("Constant", [], ["axes"], value=numpy_helper.from_array(np.array([1])))
-    model = node_model("GRU", FULL, {}, [axes, helper.make_node("Squeeze", ["Y", "axes"], ["Z"])])
+    model = node_model("GRU", FULL, {}, [constant("axes", [1]), helper.make_node("Squeeze", ["Y", "axes"], ["Z"])])
     assert options(from_onnx(model)[0].spec) == options(unroll(gru(3, 4, form="before")).spec)
+
+
+def constant(name, value):
+    return helper.make_node("Constant", [], [name], value=numpy_helper.from_array(np.array(value)))
+
+
+@pytest.mark.parametrize("given", [["Y"], ["Y", ""], ["Y", "", ""]])
+def test_a_dropout_without_its_rate_has_that_of_onnx(given):
+    model = node_model("GRU", FULL, {}, [helper.make_node("Dropout", given, ["Z"])])
+    assert options(from_onnx(model)[0].spec) == options(stack(unroll(gru(3, 4, form="before")), dropout(0.5)).spec)
+
+
+def test_a_dropout_whose_rate_is_not_stored_is_refused():
+    model = node_model("GRU", FULL, {}, [helper.make_node("Dropout", ["Y", "rate"], ["Z"])])
+    refused("from_onnx: ratio of Dropout is computed in the model, wanted it stored", from_onnx, model)
+
+
+def joined(shape, **attributes):
+    """A node whose directions a Reshape to `shape` joins."""
+    turned = helper.make_node("Transpose", ["Y"], ["turned"], perm=[0, 2, 1, 3])
+    reshaped = helper.make_node("Reshape", ["turned", "shape"], ["Z"], **attributes)
+    return node_model("GRU", FULL, {}, [*([] if shape is None else [constant("shape", shape)]), turned, reshaped])
+
+
+@pytest.mark.parametrize("shape", [[0, 0, 4], [0, 0, -1]])
+def test_a_reshape_that_keeps_time_and_batch_is_read(shape):
+    layer, params = from_onnx(joined(shape))
+    xs = randomized(1, np.zeros((T, B, 3)))
+    close(np.asarray(layer.apply(params, layer.carry((B,), params), xs)[1]), theirs(joined(shape), xs, ())[0])
+
+
+@pytest.mark.parametrize(
+    ("shape", "attributes", "came"),
+    [
+        ([-1, 4], {}, "[-1, 4]"),
+        ([0, -1], {}, "[0, -1]"),
+        ([-1, 2, 4], {}, "[-1, 2, 4]"),
+        ([0, 0, 2, 2], {}, "[0, 0, 2, 2]"),
+        ([0, 0, 4], {"allowzero": 1}, "[0, 0, 4] with allowzero"),
+        (None, {}, "a shape that is not stored"),
+    ],
+)
+def test_a_reshape_of_time_or_batch_is_refused(shape, attributes, came):
+    message = f"from_onnx: Reshape is to {came}, wanted [0, 0, n], which keeps time and batch"
+    refused(message, from_onnx, joined(shape, **attributes))
+
+
+def test_another_first_output_is_refused():
+    message = "from_onnx: the model's first output is Y_h, wanted Y, which its last node gives"
+    refused(message, from_onnx, node_model("GRU", FULL, {}, output="Y_h"))
+    message = "from_onnx: the model's first output is Y, wanted Z, which its last node gives"
+    refused(message, from_onnx, node_model("GRU", FULL, {}, [helper.make_node("Identity", ["Y"], ["Z"])], output="Y"))
+    model = node_model("GRU", FULL, {})
+    del model.graph.output[:]
+    refused("from_onnx: the model's first output is none, wanted Y, which its last node gives", from_onnx, model)
+
+
+def test_a_state_from_another_node_is_refused():
+    """A decoder that starts where the encoder ended: what the carry is here is no argument there."""
+    after = [
+        constant("axes", [1]),
+        helper.make_node("Squeeze", ["Y", "axes"], ["Z"]),
+        helper.make_node("GRU", ["Z", "V", "R", "B", "", "Y_h"], ["Y2"], hidden_size=4),
+    ]
+    model = node_model("GRU", FULL, {}, after)
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros((1, 12, 4), np.float32), "V"))
+    message = "from_onnx: initial_h of GRU is computed in the model, wanted an input of the model; here the carry is"
+    refused(f"{message} an argument", from_onnx, model)
 
 
 @pytest.mark.parametrize(
@@ -164,6 +233,12 @@ def test_what_onnx_cannot_compute_is_refused(layer, message):
         ({}, {"clip": 2.0}, "GRU has clip=2.0, wanted it without"),
         ({}, {"activations": ["HardSigmoid", "Tanh"]}, "GRU has activations hardsigmoid, tanh, wanted sigmoid, tanh"),
         ({"h": 1.0}, {}, "GRU starts from a stored state; here the carry is an argument"),
+        (
+            {"lengths": 2},
+            {},
+            "GRU is given sequence_lens, wanted it without; here lengths are the argument mask, "
+            "which length_mask(lengths, T) makes",
+        ),
     ],
 )
 def test_what_is_not_here_is_refused(given, attributes, message):

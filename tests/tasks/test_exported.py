@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxrnn.runner.commands.export import function, named, serialized
+from jaxrnn.runner.commands.export import function, named, serialized, streamed, streams
 from jaxrnn.runner.config import Trained
 from jaxrnn.runner.tasks import TASKS
 
@@ -29,4 +29,16 @@ def test_the_file_gives_what_the_network_gives(name, options, tmp_path):
         xs = jnp.stack([example, example[::-1]], 1)
         found = jax.export.deserialize(bytearray(serialized(problem, params, example))).call(named(params), xs)
         wanted = function(problem.layer, params)(named(params), xs)
+        close(found, wanted)
+        if not streams(problem):
+            return
+        stream = jax.export.deserialize(bytearray(streamed(problem.layer, params, example)))
+        state, cut, pieces = named(problem.layer.carry((2,), params)), len(xs) // 2, []
+        for piece in (xs[:cut], xs[cut:]):
+            state, ys = stream.call(named(params), state, piece)
+            pieces.append(ys)
+        close(jnp.concatenate(pieces) if len(wanted) == len(xs) else pieces[-1], wanted)
+
+
+def close(found, wanted):
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)  # float32

@@ -1,11 +1,12 @@
 """A run's network as files that need neither the runner nor jaxrnn: StableHLO by jax.export, weights by safetensors.
 
-T, where the network takes any, and the batch stay symbolic. What was written is read back and run on real data, beside
-the network itself; where the run's data are not there, on numbers made up in their place.
+T, where the network takes any, and the batch stay symbolic. A network that reads from the start alone is there a second
+time with its state as an argument and a result, for input that comes in piece by piece. What was written is read back
+and run on real data, beside the network itself; where the run's data are not there, on numbers made up in their place.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,14 +22,24 @@ from jaxrnn.runner.commands.options import Export
 from jaxrnn.runner.console import make_console
 from jaxrnn.runner.loading import Run, load_run
 from jaxrnn.runner.problem import DataGone, Problem
+from jaxrnn.types import Spec
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 MODEL, WEIGHTS = "model.stablehlo", "weights.safetensors"
+FORWARD = ("stack", "residual", "truncate", "weight_drop", "last", "dense", "embed", "dropout")  # if what is in them is
+STREAM, START = "stream.stablehlo", "start.safetensors"
 USE = f"""import jax
 from safetensors.numpy import load_file
 
 model = jax.export.deserialize(bytearray(open("{MODEL}", "rb").read()))
 ys = model.call(load_file("{WEIGHTS}"), xs)
+"""
+
+GO_ON = f"""import numpy as np
+
+stream = jax.export.deserialize(bytearray(open("{STREAM}", "rb").read()))
+state = {{name: np.repeat(a, xs.shape[1], axis=0) for name, a in load_file("{START}").items()}}
+state, ys = stream.call(load_file("{WEIGHTS}"), state, xs)  # and again with the steps that come next
 """
 
 
@@ -56,13 +67,17 @@ def run(options: Export) -> None:
     began = time.perf_counter()
     (folder / MODEL).write_bytes(serialized(found.problem, found.params, example))
     save(folder / WEIGHTS, found.params)
+    if streams(found.problem):
+        (folder / STREAM).write_bytes(streamed(found.problem.layer, found.params, example))
+        save(folder / START, found.problem.layer.carry((1,), found.params))
     checked = read_back(folder, found.problem.layer, found.params, example)
     about = described(options, found, example, real, checked)
     (folder / "about.json").write_text(showing.as_json(about) + "\n", encoding="utf-8")
     (folder / "README.md").write_text(readme(about), encoding="utf-8")
     console.out(f"{WEIGHTS}: read back, {told(checked.weights, None)}", highlight=False)
     same = told(checked.outputs, checked.largest)
-    console.out(f"{MODEL}: read back and run on xs {list(checked.shape)} of {of(real)}: {same}", highlight=False)
+    models = f"{MODEL} and {STREAM}" if (folder / STREAM).exists() else MODEL
+    console.out(f"{models}: read back and run on xs {list(checked.shape)} of {of(real)}: {same}", highlight=False)
     console.out(f"done in {time.perf_counter() - began:.1f} s, README.md in {folder} says how to load both")
 
 
@@ -83,10 +98,9 @@ def of(real: bool) -> str:
 
 def function(layer: Layer, params: PyTree) -> Callable[[dict[str, Array], Array], Array]:
     """(weights by their names in the file, xs [T, B, ...]) -> ys, from the layer's own start."""
-    structure, names = jax.tree.structure(params), list(named(params))
 
     def apply(weights: dict[str, Array], xs: Array) -> Array:
-        inner = structure.unflatten(weights[name] for name in names)
+        inner = unnamed(params, weights)
         return layer.apply(inner, layer.carry((xs.shape[1],), inner), xs)[1]
 
     return apply
@@ -98,13 +112,49 @@ def named(params: PyTree) -> dict[str, Any]:
     return {jax.tree_util.keystr(path, simple=True, separator=".") or "params": leaf for path, leaf in leaves}
 
 
+def unnamed(like: PyTree, arrays: Mapping[str, Any]) -> PyTree:
+    """The arrays in the structure of a tree that has these names."""
+    return jax.tree.structure(like).unflatten(arrays[name] for name in named(like))
+
+
 def serialized(problem: Problem, params: PyTree, example: np.ndarray) -> bytes:
     T, B = jax.export.symbolic_shape("T, B")
     T = problem.steps or T
-    weights = {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for name, leaf in named(params).items()}
     xs = jax.ShapeDtypeStruct((T, B, *example.shape[1:]), example.dtype)
-    exported = jax.export.export(jax.jit(function(problem.layer, params)), platforms=PLATFORMS)(weights, xs)
-    return bytes(exported.serialize(vjp_order=1))
+    return written(function(problem.layer, params), shapes(named(params)), xs)
+
+
+def streams(problem: Problem) -> bool:
+    """Whether the network can go on from a state: it takes any number of steps and reads from the start alone."""
+    return problem.steps is None and goes_on(problem.layer.spec)
+
+
+def goes_on(made_by: Spec | None) -> bool:
+    if made_by is None or made_by.name == "unroll":
+        return made_by is not None and not dict(made_by.options)["reverse"]
+    return made_by.name in FORWARD and all(map(goes_on, made_by.children))
+
+
+def streamed(layer: Layer, params: PyTree, example: np.ndarray) -> bytes:
+    """(weights, state by names, xs [T, B, ...]) -> (the state to go on with, ys)."""
+    T, B = jax.export.symbolic_shape("T, B")
+    start = jax.eval_shape(lambda params: layer.carry((B,), params), params)
+
+    def apply(weights: dict[str, Array], state: dict[str, Array], xs: Array) -> tuple[dict[str, Array], Array]:
+        carry, ys = layer.apply(unnamed(params, weights), unnamed(start, state), xs)
+        return named(carry), ys
+
+    given = [shapes(named(tree)) for tree in (params, start)]
+    xs = jax.ShapeDtypeStruct((T, B, *example.shape[1:]), example.dtype)
+    return written(apply, *given, xs)
+
+
+def written(function: Callable[..., Any], *shapes: Any) -> bytes:
+    return bytes(jax.export.export(jax.jit(function), platforms=PLATFORMS)(*shapes).serialize(vjp_order=1))
+
+
+def shapes(arrays: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct]:
+    return {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for name, leaf in arrays.items()}
 
 
 def read_back(folder: Path, layer: Layer, params: PyTree, example: np.ndarray) -> Checked:
@@ -115,7 +165,12 @@ def read_back(folder: Path, layer: Layer, params: PyTree, example: np.ndarray) -
     xs = jnp.stack([example, example[::-1]], 1)
     model = jax.export.deserialize(bytearray((folder / MODEL).read_bytes()))
     wanted = jax.jit(function(layer, params))(named(weights), xs)
-    return Checked(off, difference(model.call(named(weights), xs), wanted), float(jnp.abs(wanted).max()), xs.shape)
+    found = [model.call(named(weights), xs)]
+    if (folder / STREAM).exists():
+        stream = jax.export.deserialize(bytearray((folder / STREAM).read_bytes()))
+        found.append(stream.call(named(weights), named(layer.carry((2,), params)), xs)[1])
+    outputs = max(difference(ys, wanted) for ys in found)
+    return Checked(off, outputs, float(jnp.abs(wanted).max()), xs.shape)
 
 
 def difference(a: Any, b: Any) -> float:
@@ -138,6 +193,7 @@ def described(options: Export, found: Run, example: np.ndarray, real: bool, chec
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(found.params)),
         "xs": f"{example.dtype}[{', '.join(map(str, (found.problem.steps or 'T', 'B', *features)))}]",
         "steps": found.problem.steps,
+        "streams": streams(found.problem),
         "platforms": PLATFORMS,
         "jax": jax.__version__,
         "read back": checked._asdict(),
@@ -151,6 +207,8 @@ def readme(about: dict[str, Any]) -> str:
     checked = Checked(**about["read back"])
     steps = f"{about['steps']} steps, any number" if about["steps"] else "any number of steps T from 1 and"
     same = told(checked.outputs, checked.largest)
+    going_on = f"For input that comes in piece by piece, `{STREAM}` gives the state back:\n\n```python\n{GO_ON}```\n\n"
+    going_on = going_on if about["streams"] else ""
     return f"""# A network trained on {about["task"]}
 
 `{MODEL}` is the network as StableHLO, `{WEIGHTS}` its {about["parameters"]:,} parameters. With jax, flatbuffers and
@@ -159,7 +217,7 @@ safetensors installed, on {", ".join(about["platforms"])}:
 ```python
 {USE}```
 
-xs is `{about["xs"]}`: {steps} of sequences B, time first, and `jax.grad`
+{going_on}xs is `{about["xs"]}`: {steps} of sequences B, time first, and `jax.grad`
 goes through `model.call`. What the run knew of its data beside the weights (a vocabulary, a mean) is under `assets`
 in about.json.
 

@@ -56,15 +56,15 @@ class Trained(Config):
     schedule
         How the rate falls after its rise: along a cosine or a line to --final-rate, by steps of --decay, or not.
     warm_up
-        Steps over which the rate rises [a tenth, at most 50].
+        Updates over which the rate rises [a tenth, at most 50]; so many steps, but for --accumulate.
     final_rate
         Where cosine and linear end, as a share of --rate.
     decay
         What exponential multiplies the rate with, each --decay-every steps after the first --decay-after.
     decay_every
-        Steps between two decays [a tenth of all].
+        Updates between two decays [a tenth of all].
     decay_after
-        Steps before the first decay may come.
+        Updates after the rise before the first decay may come.
     clip
         Greatest norm of the gradient (Pascanu et al. 2013); 0 for none.
     clip_value
