@@ -17,7 +17,7 @@ and a batch of other sources is other params. What stands in masked memory, NaN 
 gradients; a sequence without any source reads zeros.
 """
 
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +27,7 @@ from jaxrnn import checks, initializers
 from jaxrnn.exporting import exportable
 from jaxrnn.masks import choose, zeroed
 from jaxrnn.policy import Policy, promote
-from jaxrnn.types import Carry, Cell, Keys, Memory, spec
+from jaxrnn.types import Carry, Cell, Keys, Memory, Spec, spec
 
 ATTENTIONS = ("additive", "general", "dot")
 T = TypeVar("T")
@@ -113,21 +113,40 @@ def attend(
     return Cell(init, carry, project, step, None, made_by)
 
 
-def bind(params: T, memory: Float[Array, "S *batch n_memory"], mask: Bool[Array, "S *batch"] | None = None) -> T:
+def bind(
+    params: T,
+    memory: Float[Array, "S *batch n_memory"],
+    mask: Bool[Array, "S *batch"] | None = None,
+    *,
+    policy: Policy = Policy(),
+) -> T:
     """The params with the memory in every attentive cell's place; `mask` says which places of the source are real.
 
+    `policy` is the one given to `attend`, which params do not tell: the product with the memory is made here, once.
     Gradients flow to the memory as to any argument. Raises ValueError when the shapes do not fit or no attentive
     cell is there.
     """
     checks.floats("bind", "memory", memory, 2, "[S, *batch, n_memory]")
     checks.steps("bind", "mask", mask, memory.shape[:-1], of="memory")
+    checks.policy("bind", policy)
     if not has_attention(params):
         raise ValueError(f"bind: params is {checks.short(params)}, wanted those of a layer with attend(cell, ...)")
 
     def fill(leaf: Any) -> Any:
-        return leaf._replace(memory=remember(leaf.attention, memory, mask)) if _is_attended(leaf) else leaf
+        if not _is_attended(leaf):
+            return leaf
+        return leaf._replace(memory=remember(leaf.attention, memory, mask, policy=policy))
 
     return jax.tree.map(fill, params, is_leaf=_is_attended)
+
+
+def policy_in(made_by: Spec | None) -> Policy:
+    """The one that `attend` was given within a layer, as far as its spec tells."""
+    if made_by is None:
+        return Policy()
+    if made_by.name == "attend":
+        return cast(Policy, dict(made_by.options)["policy"])
+    return next((found for child in made_by.children if (found := policy_in(child)) != Policy()), Policy())
 
 
 def has_attention(params: Any) -> bool:

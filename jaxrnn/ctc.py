@@ -22,7 +22,8 @@ from jaxrnn.masks import length_mask, zeroed
 from jaxrnn.policy import promote
 from jaxrnn.sharding import axes_of, vary
 
-IMPOSSIBLE = -1e5  # the logarithm of nothing: finite, so that gradients are
+IMPOSSIBLE = -1e30  # the logarithm of nothing: finite, so that gradients are, and below any sum of logarithms
+UNSPELLED = 1e5  # the loss of what no path spells
 
 
 class Labels(NamedTuple):
@@ -47,9 +48,9 @@ def ctc_loss(
 ) -> Float[Array, "*batch"]:
     """-log p(labels) for each sequence; lengths None are whole.
 
-    Labels that no path of `lengths` steps can spell cost about 1e5, which stands for infinity; where one is the
-    blank, or none of the n there are, the loss is NaN. NaN in padding reaches neither values nor gradients. Raises
-    ValueError on shapes that do not fit.
+    Labels that no path of `lengths` steps can spell cost 1e5, which stands for infinity, and have no gradient; those
+    that a path can spell may cost more. Where one is the blank, or none of the n there are, the loss is NaN. NaN in
+    padding reaches neither values nor gradients. Raises ValueError on shapes that do not fit.
     """
     mask = _door("ctc_loss", logits, lengths, blank)
     T, *batch, _ = logits.shape
@@ -74,7 +75,7 @@ def _loss(logits: Array, mask: Array, labels: Array, real: Array, blank: int) ->
     """
     N, *batch = labels.shape
     dtype = promote(logits.dtype, jnp.float32)
-    logp = jax.nn.log_softmax(zeroed(logits, mask).astype(dtype), axis=-1)
+    logp = jnp.maximum(jax.nn.log_softmax(zeroed(logits, mask).astype(dtype), axis=-1), IMPOSSIBLE)
     known = zeroed(labels, real & (labels != blank) & (labels >= 0) & (labels < logits.shape[-1]))
     places = jnp.full((2 * N + 1, *batch), blank, labels.dtype).at[1::2].set(known)
     emitted = jnp.take_along_axis(logp, jnp.moveaxis(places, 0, -1)[None], axis=-1)
@@ -87,8 +88,8 @@ def _loss(logits: Array, mask: Array, labels: Array, real: Array, blank: int) ->
 
     def step(alpha: Array, moment: tuple[Array, Array]) -> tuple[Array, None]:
         here, real = moment
-        after = jnp.logaddexp(alpha, shifted(alpha, 1))
-        after = jnp.logaddexp(after, jnp.where(skips, shifted(alpha, 2), jnp.asarray(IMPOSSIBLE, dtype)))
+        after = _either(alpha, shifted(alpha, 1))
+        after = _either(after, jnp.where(skips, shifted(alpha, 2), jnp.asarray(IMPOSSIBLE, dtype)))
         return jnp.where(real[..., None], after + here, alpha), None
 
     # Before the first step as though in the first blank, so that a sequence without a step spells nothing.
@@ -98,8 +99,20 @@ def _loss(logits: Array, mask: Array, labels: Array, real: Array, blank: int) ->
     end = 2 * real.sum(0)[..., None]
     last, label = (jnp.take_along_axis(alpha, jnp.maximum(end - k, 0), axis=-1)[..., 0] for k in (0, 1))
     label = jnp.where(end[..., 0] > 0, label, jnp.asarray(IMPOSSIBLE, dtype))
+    total = _either(last, label)
+    loss = jnp.where(total <= IMPOSSIBLE / 2, jnp.asarray(UNSPELLED, dtype), -total)
     unknown = real & ((labels == blank) | (labels < 0) | (labels >= logits.shape[-1]))
-    return jnp.where(unknown.any(0), jnp.nan, -jnp.logaddexp(last, label))
+    return jnp.where(unknown.any(0), jnp.nan, loss)
+
+
+def _either(a: Array, b: Array) -> Array:
+    """log(e^a + e^b) of finite numbers, with derivatives that sum to 1 however large they are.
+
+    Those of jnp.logaddexp, exp(a - log(e^a + e^b)), err with the rounding of the logarithms, exponentially along a
+    loop; and where a = b its second ones are wrong under a loop, as JAX then derives max and abs.
+    """
+    high = jax.lax.stop_gradient(jnp.maximum(a, b))
+    return high + jnp.log(jnp.exp(a - high) + jnp.exp(b - high))
 
 
 def ctc_greedy(
@@ -149,6 +162,7 @@ def _search(logits: Array, mask: Array, width: int, blank: int) -> Prefixes:
     T, *batch, n = logits.shape
     B = math.prod(batch)
     logp = jax.nn.log_softmax(logits.astype(promote(logits.dtype, jnp.float32)), axis=-1)
+    axes = axes_of(logp, mask)
 
     def one(logp: Float[Array, "T n"], mask: Bool[Array, "T"]) -> tuple[Array, Array, Array]:
         nothing = jnp.full(width, -jnp.inf, logp.dtype)
@@ -161,7 +175,7 @@ def _search(logits: Array, mask: Array, width: int, blank: int) -> Prefixes:
             logp, real = moment
             return jax.tree.map(lambda a, b: jnp.where(real, a, b), _advance(beam, logp, blank), beam), None
 
-        beam, _ = jax.lax.scan(step, empty, (logp, mask))
+        beam, _ = jax.lax.scan(step, vary(empty, axes), (logp, mask))
         alive = beam.scores > -jnp.inf
         labels = jnp.where(alive[:, None], beam.labels, blank)
         return labels[:, :T].T, jnp.where(alive, beam.lengths, 0), beam.scores

@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from jaxrnn import checks
 from jaxrnn.policy import promote
+from jaxrnn.sharding import axes_of, vary
 from jaxrnn.types import Carry, Layer, Params
 
 
@@ -58,6 +59,7 @@ def generate(
 
     `layer` turns ids [T, *batch] into logits [T, *batch, vocab], such as stack(embed, unroll(cell), dense). The carry
     returned has read everything but the last id, so that generate(layer, params, carry, ids[-1:], more) goes on.
+    The ids have the prompt's dtype, or int32 where it does not hold the vocabulary.
     Raises ValueError on an empty prompt, a layer that reads from the end, and what `pick` refuses.
     """
     checks.forward("generate", "layer", layer)
@@ -81,10 +83,17 @@ def _write(
         x = pick(logits[-1], key, temperature, top_k, top_p).astype(x.dtype)
         return (carry, x), x
 
-    carry, _ = layer.apply(params, carry, prompt[:-1])
+    params, carry, prompt = vary((params, carry, prompt), axes_of(params, carry, prompt, key))  # as in unroll
+    carry, logits = layer.apply(params, carry, prompt[:-1])
+    first = prompt[-1].astype(id_dtype(prompt.dtype, logits.shape[-1]))
     keys = None if temperature == 0 or key is None else jax.random.split(key, length)
-    (carry, _), ids = jax.lax.scan(write, (carry, prompt[-1]), keys, length)
+    (carry, _), ids = jax.lax.scan(write, (carry, first), keys, length)
     return carry, ids
+
+
+def id_dtype(given: np.dtype, vocab: int) -> np.dtype:
+    """In what ids below `vocab` are written on: as those given, or in int32 where that does not hold them."""
+    return given if jnp.iinfo(given).max >= vocab - 1 else jnp.dtype(jnp.int32)
 
 
 def _likeliest(logits: Array, top_k: int | None, top_p: float | None) -> Array:

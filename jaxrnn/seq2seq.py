@@ -9,7 +9,8 @@ hears of the source through its first carry (`bridge`), through attention (`atte
     ids, lengths, scores = beam_search(decoder, params, carry, starts, length, stop, width=4)
 
 `starts` [*batch] are the ids that are read first. Writing ends with the id `stop`, which counts to the length and is
-repeated after it, or after `length` ids.
+repeated after it, or after `length` ids. What is written has the dtype of the starts, or int32 where that does not
+hold the vocabulary.
 """
 
 import functools
@@ -18,12 +19,15 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from jaxrnn import checks
-from jaxrnn.attention import bind, has_attention
+from jaxrnn.attention import bind, has_attention, policy_in
 from jaxrnn.exporting import exportable
+from jaxrnn.generation import id_dtype
 from jaxrnn.policy import promote
+from jaxrnn.sharding import axes_of, vary
 from jaxrnn.types import Carry, Layer, Params
 
 
@@ -74,7 +78,8 @@ def encode(
     batch = _batch(sources)
     last, memory = encoder.apply(params[0], encoder.carry(batch, params[0]), sources, key=key, mask=mask)
     carry = decoder.carry(batch, params[1]) if bridge is None else bridge(last)
-    return (bind(params[1], memory, mask) if attentive else params[1]), carry
+    bound = bind(params[1], memory, mask, policy=policy_in(decoder.spec)) if attentive else params[1]
+    return bound, carry
 
 
 def teacher_forcing(
@@ -95,7 +100,8 @@ def teacher_forcing(
     if targets.shape[1:] != starts.shape:
         wanted = f"{list(targets.shape[1:])}, one a sequence of targets, {checks.describe(targets)}"
         raise ValueError(f"teacher_forcing: starts is {checks.describe(starts)}, wanted {wanted}")
-    read = jnp.concatenate([starts.astype(targets.dtype)[None], targets])[:-1]
+    dtype = _holding(starts.dtype, targets.dtype)
+    read = jnp.concatenate([starts.astype(dtype)[None], targets.astype(dtype)])[:-1]
     return decoder.apply(params, carry, read, mask=mask, key=key)[1]
 
 
@@ -134,11 +140,14 @@ def _greedy_search(decoder: Layer, params: Params, carry: Carry, starts: Array, 
     def write(state: tuple[Carry, Array, Array], _: None) -> tuple[tuple[Carry, Array, Array], tuple[Array, Array]]:
         carry, x, done = state
         carry, logits = decoder.apply(params, carry, x[None])
-        _is_id("greedy_search", stop, logits)
         x = jnp.where(done, stop, jnp.argmax(logits[-1], axis=-1)).astype(x.dtype)
         return (carry, x, done | (x == stop)), (x, ~done)
 
-    _, (ids, written) = jax.lax.scan(write, (carry, starts, jnp.zeros(starts.shape, bool)), None, length)
+    logits = jax.eval_shape(decoder.apply, params, carry, starts[None])[1]
+    _is_id("greedy_search", stop, logits)
+    x = starts.astype(id_dtype(starts.dtype, logits.shape[-1]))
+    params, *first = vary((params, carry, x, jnp.zeros(x.shape, bool)), axes_of(params, carry, x))  # as in unroll
+    _, (ids, written) = jax.lax.scan(write, tuple(first), None, length)
     return Written(ids, written.sum(0))
 
 
@@ -166,7 +175,9 @@ def _beam_search(
     first = _first(carry, starts, width)
     logits = jax.eval_shape(read, first.carry, first.x)[1]
     _is_id("beam_search", stop, logits)
-    first = first._replace(total=first.total.astype(promote(logits.dtype, jnp.float32)))
+    x = first.x.astype(id_dtype(starts.dtype, logits.shape[-1]))
+    first = first._replace(x=x, total=first.total.astype(promote(logits.dtype, jnp.float32)))
+    params, first = vary((params, first), axes_of(params, carry, starts))  # as in unroll
     beam, (parents, xs) = jax.lax.scan(step, first, None, length)
     found = _trace(parents, xs), beam.lengths, _score(beam.total, beam.lengths, penalty)
     return Hypotheses(*(jnp.moveaxis(a, axis, -1) for a, axis in zip(found, (1, 0, 0), strict=True)))
@@ -217,12 +228,13 @@ def _trace(parents: Int[Array, "T width *batch"], xs: Int[Array, "T width *batch
         return xs
     width = xs.shape[1]
     place = jnp.arange(width, dtype=parents.dtype).reshape(width, *(1,) * (xs.ndim - 2))
+    place = vary(jnp.broadcast_to(place, xs.shape[1:]), axes_of(parents))
 
     def back(place: Array, moment: tuple[Array, Array]) -> tuple[Array, Array]:
         parent, x = moment
         return _take(parent, place), _take(x, place)
 
-    return jax.lax.scan(back, jnp.broadcast_to(place, xs.shape[1:]), (parents, xs), reverse=True)[1]
+    return jax.lax.scan(back, place, (parents, xs), reverse=True)[1]
 
 
 def _take(leaf: Array, place: Int[Array, "width *batch"]) -> Array:
@@ -242,6 +254,13 @@ def _batch(sources: Array) -> tuple[int, ...]:
 def _ids(owner: str, starts: Array) -> None:
     checks.array(owner, "starts", starts, 0, "[*batch]")
     checks.whole(owner, "starts", starts, "[*batch]")
+
+
+def _holding(*dtypes: np.dtype) -> np.dtype:
+    """The whole-number dtype that holds the ids of them all."""
+    wide = promote(*dtypes)
+    wide = wide if jnp.issubdtype(wide, jnp.integer) else jnp.dtype(jnp.int64)  # of uint64 and a signed one: a float
+    return jax.dtypes.canonicalize_dtype(wide)
 
 
 def _is_id(owner: str, stop: int, logits: Any) -> None:

@@ -14,6 +14,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from jaxrnn import checks
 from jaxrnn.observer import Observer, observer
+from jaxrnn.sharding import axes_of, vary
 from jaxrnn.types import Carry, Layer, Params, spec
 
 
@@ -36,6 +37,7 @@ def truncate(layer: Layer, every: int) -> Layer:
     # Compiled once per Layer, as in unroll: called eagerly, the loop would otherwise be traced anew each time.
     @jax.jit
     def run(params: Params, carry: Carry, inputs: PyTree[Array], key: PRNGKeyArray | None) -> tuple[Carry, Array]:
+        params, carry = vary((params, carry), axes_of(params, carry, inputs, key))  # as in unroll
         N, rest = divmod(len(inputs[0]), every)
         whole = jax.tree.map(lambda a: a[: N * every].reshape(N, every, *a.shape[1:]), inputs)
         tail = jnp.asarray(N), jax.tree.map(lambda a: a[N * every :], inputs)

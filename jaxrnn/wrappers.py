@@ -2,18 +2,24 @@
 every method sees the same; without keys a wrapped cell is evaluated.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import JaxprEqn, Var
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxrnn import checks
 from jaxrnn.exporting import exportable
+from jaxrnn.methods.equations import bind, evaluate, flat_jaxpr, read
+from jaxrnn.observer import gates_told, named
 from jaxrnn.policy import promote
 from jaxrnn.transposable import transposable
 from jaxrnn.types import Carry, Cell, Gated, Keys, Linear, Params, Spec, spec
+
+# What h may go through on its way to a product: a gate's multiplication, and what changes no number.
+ON_THE_WAY = ("mul", "convert_element_type", "reshape", "broadcast_in_dim", "squeeze", "concatenate")
 
 
 class Learned(NamedTuple):
@@ -65,13 +71,22 @@ def _of_inner(fast: Gated | Linear | None) -> Gated | Linear | None:
 def zoneout(cell: Cell, h: float = 0.1, c: float = 0.1) -> Cell:
     """Units keep their last state with probability `h`, cell states with `c` (Krueger et al. 2017).
 
-    Without keys the expected state is taken, as in the paper. For cells whose output is their state h.
+    Without keys the expected state is taken, as in the paper. For cells whose output is their state h. An sLSTM's c
+    and n are one state, kept in units of exp(m) that change at every step: c=0 leaves it as it is.
     """
     _is_cell("zoneout", cell)
     _rates("zoneout", h=h, c=c)
     fields = getattr(cell.carry(()), "_fields", ())
     if "h" not in fields:
         raise ValueError(f"zoneout: the cell's carry has {', '.join(fields) or 'no names'}, wanted h among them")
+    for made_by in _made_by(cell.spec):
+        drops_outputs = made_by.name == "variational_dropout" and dict(made_by.options)["outputs"]
+        if made_by.name == "attend" or drops_outputs:
+            way_out = f"wanted it around: {made_by.name}(zoneout(cell), ...)"
+            raise ValueError(f"zoneout: {made_by.name} gives something else than h, {way_out}")
+        if made_by.name == "slstm" and c:
+            wanted = "wanted 0 for slstm, whose c is kept in a unit that changes at every step"
+            raise ValueError(f"zoneout: c is {c}, {wanted}")
     rates = {name: rate for name, rate in (("h", h), ("c", c)) if name in fields}
 
     def project(params: Params, xs: Array, key: Keys | None = None) -> tuple[Any, dict[str, Array] | None]:
@@ -100,11 +115,21 @@ def zoneout(cell: Cell, h: float = 0.1, c: float = 0.1) -> Cell:
 
 
 def variational_dropout(cell: Cell, inputs: float = 0.0, recurrent: float = 0.0, outputs: float = 0.0) -> Cell:
-    """Dropout with one draw for a whole sequence, on x, on the h that is fed back, and on y (Gal & Ghahramani 2016)."""
+    """Dropout with one draw for a whole sequence, on x, on the h that is fed back, and on y (Gal & Ghahramani 2016).
+
+    h is dropped where it is multiplied by a matrix, and nowhere else: what a gate carries on, as z * h of a GRU, stays.
+    Raises ValueError on `recurrent` above 0 for a cell without such a product, one of one's own when it is applied.
+    """
     _is_cell("variational_dropout", cell)
     _rates("variational_dropout", inputs=inputs, recurrent=recurrent, outputs=outputs)
     if recurrent and "h" not in getattr(cell.carry(()), "_fields", ()):
         raise ValueError("variational_dropout: the cell's carry has no h, wanted one for recurrent > 0")
+    for made_by in _made_by(cell.spec):
+        if recurrent and made_by.name in ("attend", "clip_gradient"):
+            way_out = f"wanted it around: {made_by.name}(variational_dropout(cell, ...), ...)"
+            raise ValueError(f"variational_dropout: {made_by.name} reads h before its cell does, {way_out}")
+        if recurrent and (made_by.name == "indrnn" or (isinstance(cell.fast, Linear) and not made_by.children)):
+            raise _no_product(made_by.name)
 
     def project(params: Params, xs: Array, key: Keys | None = None) -> tuple[Any, Array | None, Array | None]:
         mine, theirs = _shared(key)
@@ -121,12 +146,59 @@ def variational_dropout(cell: Cell, inputs: float = 0.0, recurrent: float = 0.0,
 
     def step(params: Params, carry: Any, moment: tuple[Any, Array | None, Array | None]) -> tuple[Carry, Array]:
         u, kept_h, kept_y = moment
-        fed_back = carry if kept_h is None else carry._replace(h=_scaled(carry.h, kept_h, recurrent))
-        new, y = cell.step(params, fed_back, u)
+        if kept_h is None:
+            new, y = cell.step(params, carry, u)
+        else:
+            new, y = _multiplied(_scaled(carry.h, kept_h, recurrent), cell, params, carry, u)
         return new, y if kept_y is None else _scaled(y, kept_y, outputs)
 
     made_by = spec("variational_dropout", cell, inputs=inputs, recurrent=recurrent, outputs=outputs)
     return cell._replace(project=project, step=step, fast=None, spec=made_by)
+
+
+def _multiplied(other: Array, cell: Cell, params: Params, carry: Any, u: Any) -> tuple[Carry, Array]:
+    """cell.step(params, carry, u) with `other` in place of carry.h where it enters a product, whole or gated.
+
+    Found in the equations that JAX traces from the step: of each variable that is h on its way to a product there is
+    the other one besides, and products alone read it.
+    """
+
+    def told(*given: Any) -> tuple[tuple[Carry, Array], dict[str, Array]]:
+        with gates_told() as gates:
+            return cell.step(*given), gates
+
+    closed = flat_jaxpr(told, params, carry, u)
+    jaxpr = closed.jaxpr
+    nowhere = jax.tree.map(lambda _: False, (params, carry, u))
+    is_h = jax.tree.leaves((nowhere[0], nowhere[1]._replace(h=True), nowhere[2]))
+    others: dict[Any, Array] = {v: other for v, h in zip(jaxpr.invars, is_h, strict=True) if h}
+    products = 0
+
+    def special(eqn: JaxprEqn, values: list[Any]) -> list[Any] | None:
+        nonlocal products
+        theirs = [isinstance(v, Var) and v in others for v in eqn.invars]
+        is_product = eqn.primitive.name == "dot_general"
+        if not any(theirs) or not (is_product or eqn.primitive.name in ON_THE_WAY):
+            return None
+        changed = bind(eqn, [others[v] if h else value for v, value, h in zip(eqn.invars, values, theirs, strict=True)])
+        if is_product:
+            products += 1
+            return changed
+        others[eqn.outvars[0]] = changed[0]
+        return None
+
+    given = [*closed.consts, *jax.tree.leaves((params, carry, u))]
+    env = evaluate(jaxpr.eqns, dict(zip([*jaxpr.constvars, *jaxpr.invars], given, strict=True)), special)
+    if not products:
+        raise _no_product(cell.spec.name if cell.spec else "the cell")
+    structure = jax.tree.structure(jax.eval_shape(told, params, carry, u))
+    outs, gates = structure.unflatten(read(env, v) for v in jaxpr.outvars)
+    named(list(gates), list(gates.values()))
+    return outs
+
+
+def _no_product(name: str) -> ValueError:
+    return ValueError(f"variational_dropout: {name} multiplies its h by no matrix, wanted recurrent=0")
 
 
 def clip_gradient(cell: Cell, limit: float) -> Cell:
@@ -219,6 +291,14 @@ def _width(made_by: Spec | None) -> int:
         return 0
     n = dict(made_by.options).get("n")
     return n if isinstance(n, int) else max(map(_width, made_by.children), default=0)
+
+
+def _made_by(made_by: Spec | None) -> Iterator[Spec]:
+    """The spec of a cell and those of the cells inside, as far as it has one."""
+    if made_by is not None:
+        yield made_by
+        for child in made_by.children:
+            yield from _made_by(child)
 
 
 def _is_cell(owner: str, value: Any) -> None:

@@ -12,7 +12,7 @@ import oracle
 import pytest
 from tiny import B, N, T, close, loss, randomized
 
-from jaxrnn import attend, bind, dense, embed, generate, gru, length_mask, lstm, stack, unroll
+from jaxrnn import Policy, attend, bind, dense, embed, generate, gru, length_mask, lstm, stack, unroll
 from jaxrnn.attention import Additive, Dot, General, look, remember
 from jaxrnn.cells import lru
 
@@ -188,6 +188,20 @@ def test_bfloat16_memory_and_float32_params():
     assert ys.dtype == jnp.float32
 
 
+@pytest.mark.parametrize("form", ["additive", "general"])
+def test_the_product_with_the_memory_obeys_the_policy_that_bind_is_given(form):
+    """Of bfloat16 numbers, summed in float32."""
+    params = jax.tree.map(lambda a: a.astype(jnp.float32), prepared(form)[1])
+    memory = MEMORY.astype(jnp.float32)
+    exact, keys = (
+        bind(params, memory, policy=policy).memory.keys for policy in (Policy(), Policy(compute=jnp.bfloat16))
+    )
+    rounded, w = (np.asarray(a.astype(jnp.bfloat16), np.float64) for a in (memory, params.attention.w_m))
+    assert keys.dtype == jnp.float32
+    close(np.asarray(keys, np.float64), rounded @ w, 1e-6)
+    assert np.abs(keys - exact).max() > 1e-4
+
+
 CELL = gru(N_IN + N_MEMORY, N)
 
 
@@ -211,6 +225,10 @@ MISTAKES = [
     (
         lambda: bind((XS,), MEMORY),
         "bind: params is (float64[5, 2, 3],), wanted those of a layer with attend(cell, ...)",
+    ),
+    (
+        lambda: bind(prepared("dot")[1], MEMORY, policy=jnp.bfloat16),
+        "bind: policy is <class 'jax.numpy.bfloat16'>, wanted a Policy such as Policy(compute=jnp.bfloat16)",
     ),
     (
         lambda: attend(CELL, "Additive", N_MEMORY),

@@ -3,7 +3,9 @@
 # pyright: reportArgumentType=false
 # Some of the mistakes are wrong types, which is the point.
 
+import functools
 import itertools
+import math
 import subprocess
 import sys
 
@@ -15,6 +17,7 @@ from jax.sharding import PartitionSpec as P
 from tiny import close
 
 from jaxrnn import ctc_greedy, ctc_loss, ctc_prefix_beam
+from jaxrnn.ctc import Prefixes
 
 T, N = 4, 3
 
@@ -86,15 +89,59 @@ def test_devices_that_share_a_batch_have_the_loss_and_the_gradient_of_one():
     close(two[1](jnp.ones(2)), one[1](jnp.ones(2)))
 
 
+def test_devices_that_share_a_batch_find_the_labels_of_one():
+    logits, lengths = jnp.asarray(logits_of((2,))), jnp.array([4, 3])
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    search = functools.partial(ctc_prefix_beam, width=3)
+    f = jax.shard_map(
+        lambda logits, lengths: search(logits, lengths=lengths),
+        mesh=mesh,
+        in_specs=(P(None, "data"), P("data")),
+        out_specs=Prefixes(P(None, "data"), P("data"), P("data")),
+    )
+    close(f(logits, lengths), search(logits, lengths=lengths))
+
+
 def test_no_labels_at_all_are_spelled_by_blanks():
     logits = logits_of()
     close(ctc_loss(jnp.asarray(logits), jnp.zeros(0, int)), -np.log(every(logits)[()]))
 
 
+def test_the_second_derivative_is_right_where_paths_are_equally_likely():
+    """Against differences of the gradient."""
+    logits = jnp.zeros((3, 3))
+    gradient = jax.jit(jax.grad(lambda logits: ctc_loss(logits, jnp.array([1, 2]))))
+    hessian = jax.jacfwd(gradient)(logits)
+    step = 1e-5 * jnp.eye(9).reshape(9, 3, 3)
+    differences = jnp.stack([(gradient(logits + d) - gradient(logits - d)) / 2e-5 for d in step], -1)
+    close(hessian.reshape(3, 3, 9), differences, 1e-7)
+
+
 def test_labels_that_do_not_fit_cost_much_and_finitely():
     loss, grad = jax.value_and_grad(ctc_loss)(jnp.asarray(logits_of(T=2)), jnp.array([1, 1]))
-    assert 9e4 < loss < 1.1e5
+    assert loss == 1e5
+    assert not grad.any()
+
+
+def test_labels_of_forbidden_logits_cost_much_and_finitely():
+    logits = jnp.asarray(logits_of()).at[:, 1].set(-jnp.inf)
+    labels = jnp.array([[1, 2], [2, 2]])
+    losses, back = jax.vjp(lambda logits: ctc_loss(jnp.stack([logits, logits], 1), labels), logits)
+    close(losses, jnp.array([1e5, -np.log(every(np.asarray(logits))[2, 2])]), 1e-10)
+    assert not back(jnp.array([1.0, 0.0]))[0].any()
+    grad = back(jnp.array([0.0, 1.0]))[0]
     assert np.isfinite(grad).all()
+    assert grad[:, 2].any()
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_labels_of_any_cost_are_told_from_those_that_cannot_be(dtype):
+    """Beside the blank each label costs 200: all but nothing is due to paths with 800 of them, anywhere in the 2000."""
+    logits = jnp.zeros((2000, 3), dtype).at[:, 0].set(200)
+    loss, grad = jax.value_and_grad(ctc_loss)(logits, jnp.array([1, 2] * 400))
+    wanted = 800 * 200 - math.log(math.comb(2000, 800))
+    np.testing.assert_allclose(loss, wanted, rtol=1e-4 if dtype == jnp.float32 else 1e-12)
+    np.testing.assert_allclose(grad.sum(0), [800, -400, -400], rtol=2e-2 if dtype == jnp.float32 else 1e-9)
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32, jnp.float64])

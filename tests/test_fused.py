@@ -13,6 +13,7 @@ from tiny import N_IN, B, N, T, close, example, loss
 from jaxrnn import (
     CELLS,
     Cell,
+    Policy,
     attend,
     bind,
     chrono,
@@ -127,6 +128,22 @@ def test_wrapped_it_equals_scan_with_noise(name):
         return jax.jit(f)(params, carry, e.xs)
 
     close(both("fused"), both("scan"), 1e-10)
+
+
+@pytest.mark.parametrize("place", ["inputs", "outputs"])
+@pytest.mark.parametrize("name", ["elman", "gru", "lstm"])
+def test_low_precision_with_dropout_equals_scan(name, place):
+    """A choice times a number: the product takes the dtype of what it scales, also under strict promotion."""
+    cell = variational_dropout(CELLS[name](N_IN, N, policy=Policy(compute=jnp.bfloat16)), **{place: 0.2})
+    params = cell.init(jax.random.key(0))
+    xs, mask, key = jnp.ones((T, B, N_IN)), jnp.ones((T, B), bool), jax.random.key(1)
+
+    def gradients(method):
+        layer = unroll(cell, method)
+        ys = functools.partial(layer.apply, carry=layer.carry((B,), params), xs=xs, key=key, mask=mask)
+        return jax.grad(lambda p: ys(p)[1].astype(jnp.float64).sum())(params)
+
+    close(gradients("fused"), gradients("scan"), 0.05)
 
 
 @pytest.mark.parametrize("T", [STEPS, STEPS + 1])
@@ -264,5 +281,5 @@ def test_checkpoints_bound_memory(method):
 
 def test_auto_leaves_cells_that_attend_to_scan_wrapped_or_not():
     attentive = attend(CELLS["gru"](N_IN + 5, N), "additive", 5)
-    assert auto(attentive) == auto(zoneout(attentive)) == "scan"
+    assert auto(attentive) == auto(learned_carry(attentive)) == "scan"
     assert auto(zoneout(lstm(N_IN, N))) == "fused"

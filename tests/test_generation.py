@@ -9,10 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import PartitionSpec as P
 from tiny import randomized
 
 import jaxrnn
 from jaxrnn import dense, embed, generate, gru, pick, stack, unroll
+from jaxrnn.types import Layer
 
 VOCABULARY = 5
 LAYER = stack(embed(VOCABULARY, 3), unroll(gru(3, 4)), dense(4, VOCABULARY))
@@ -119,6 +121,33 @@ def test_any_batch_rank(batch):
     _, alone = generate(LAYER, PARAMS, start(), PROMPT, 4, temperature=0)
     np.testing.assert_array_equal(ids, np.broadcast_to(alone[:, 0].reshape(4, *(1,) * len(batch)), ids.shape))
     assert ids.shape == (4, *batch)
+
+
+@pytest.mark.parametrize("dtype", [jnp.uint8, jnp.int16, jnp.uint32, jnp.int64])
+def test_no_id_is_cut_to_the_dtype_of_the_prompt(dtype):
+    """By a layer that writes, of 300 ids, 299 and then 290."""
+    after = jnp.array([299] * 299 + [290])
+    layer = Layer(lambda key: (), lambda *_: (), lambda p, c, xs, **_: (c, 20 * jax.nn.one_hot(after[xs], 300)))
+    _, ids = generate(layer, (), (), jnp.zeros((2, 1), dtype), 2, temperature=0)
+    np.testing.assert_array_equal(ids, [[299], [290]])
+    assert ids.dtype == (dtype if jnp.iinfo(dtype).max >= 299 else jnp.int32)
+
+
+@pytest.mark.parametrize("at", ["prompt", "key"])
+def test_devices_write_each_its_own(at):
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    plain = stack(embed(VOCABULARY, 3), dense(3, VOCABULARY))
+    params = plain.init(KEY)
+    keys = jax.random.split(KEY)
+
+    def written(prompt, keys):
+        return generate(plain, params, plain.carry((2,)), prompt, 3, key=keys[0])[1]
+
+    specs = (P(None, "data"), P()) if at == "prompt" else (P(), P("data"))
+    shared = jax.jit(jax.shard_map(written, mesh=mesh, in_specs=specs, out_specs=P(None, "data")))
+    prompt = jnp.array([[0, 1, 2, 3]]) if at == "prompt" else jnp.array([[0, 1]])
+    pieces = [(prompt[:, :2], keys), (prompt[:, 2:], keys)] if at == "prompt" else [(prompt, keys), (prompt, keys[1:])]
+    np.testing.assert_array_equal(shared(prompt, keys), jnp.concatenate([written(*piece) for piece in pieces], 1))
 
 
 def test_the_same_key_writes_the_same_and_another_does_not():

@@ -10,12 +10,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import PartitionSpec as P
 from tiny import close, randomized
 
 from jaxrnn import (
+    Policy,
     attend,
     beam_search,
     bidirectional,
+    bind,
     dense,
     embed,
     encode,
@@ -27,7 +30,8 @@ from jaxrnn import (
     teacher_forcing,
     unroll,
 )
-from jaxrnn.seq2seq import EncoderDecoder
+from jaxrnn.seq2seq import EncoderDecoder, Hypotheses, Written
+from jaxrnn.types import Layer
 
 VOCABULARY, STOP, S, B, LENGTH = 3, 2, 4, 3, 4
 ENCODER = bidirectional(unroll(gru(2, 3)), unroll(gru(2, 3), reverse=True))
@@ -156,6 +160,21 @@ def test_teacher_forcing_reads_the_start_and_then_the_targets():
 PLAIN = stack(embed(VOCABULARY, 2), unroll(gru(2, 3)), dense(3, VOCABULARY))
 
 
+def test_the_memory_of_an_attentive_decoder_is_made_in_its_policy():
+    policy = Policy(compute=jnp.bfloat16)
+    encoder, decoder = unroll(gru(3, 4)), stack(embed(5, 3), unroll(attend(gru(7, 4), "general", 4, policy=policy)))
+    params = encoder.init(jax.random.key(0)), decoder.init(jax.random.key(1))
+    sources = jax.random.normal(jax.random.key(2), (6, 2, 3))
+    bound, _ = encode(encoder, decoder, params, sources)
+    memory = encoder.apply(params[0], encoder.carry((2,)), sources)[1]
+    found, wanted, exact = (
+        np.asarray(tree[1].memory.keys)
+        for tree in (bound, bind(params[1], memory, policy=policy), bind(params[1], memory))
+    )
+    np.testing.assert_array_equal(found, wanted)
+    assert np.abs(found - exact).max() > 1e-4
+
+
 def test_a_bridge_hands_the_last_state_over_and_the_gradient_back():
     encoder = unroll(gru(2, 3))
     params = EncoderDecoder(encoder.init(jax.random.key(0)), PLAIN.init(jax.random.key(1)))
@@ -186,6 +205,52 @@ def test_any_batch_rank(batch):
     for k in np.ndindex(*batch):
         np.testing.assert_array_equal(found.ids[:, *k], alone.ids[:, 0])
         close(found.scores[k], alone.scores[0])
+
+
+def test_devices_that_share_a_batch_write_what_one_writes():
+    params = jax.tree.map(lambda a: 4 * a, randomized(jax.random.key(2), jax.eval_shape(PLAIN.init, jax.random.key(0))))
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+
+    def written(params, starts):
+        carry = PLAIN.carry(starts.shape)
+        return (
+            greedy_search(PLAIN, params, carry, starts, LENGTH, STOP),
+            beam_search(PLAIN, params, carry, starts, LENGTH, STOP, 2),
+        )
+
+    shapes = Written(P(None, "data"), P("data")), Hypotheses(P(None, "data"), P("data"), P("data"))
+    shared = jax.jit(jax.shard_map(written, mesh=mesh, in_specs=(P(), P("data")), out_specs=shapes))
+    starts = jnp.array([0, 1, 1, 0])
+    close(shared(params, starts), written(params, starts))
+
+
+WIDE = 300
+
+
+def wide(ids_after):
+    """A decoder of many ids that has no carry, and always writes the id named here for the one read."""
+
+    def apply(params, carry, xs, *, key=None, mask=None, reset=None):
+        return carry, 20 * jax.nn.one_hot(jnp.array(ids_after)[xs], WIDE)
+
+    return Layer(lambda key: (), lambda *_: (), apply)
+
+
+@pytest.mark.parametrize("dtype", [jnp.uint8, jnp.int16, jnp.int32, jnp.int64])
+def test_no_id_is_cut_to_the_dtype_of_the_starts(dtype):
+    decoder, starts = wide([299] * 299 + [290]), jnp.zeros(B, dtype)
+    greedy = greedy_search(decoder, (), (), starts, 2, 5)
+    beam = beam_search(decoder, (), (), starts, 2, 5, 2)
+    for ids in (greedy.ids, beam.ids[..., 0]):
+        np.testing.assert_array_equal(ids, [[299] * B, [290] * B])
+        assert ids.dtype == (dtype if jnp.iinfo(dtype).max >= 299 else jnp.int32)
+
+
+@pytest.mark.parametrize(("starts", "targets"), [("int32", "uint8"), ("uint8", "int16"), ("int64", "uint64")])
+def test_teacher_forcing_reads_ids_uncut_whichever_dtype_they_come_in(starts, targets):
+    start, target = (min(jnp.iinfo(dtype).max, 290) for dtype in (starts, targets))
+    read = teacher_forcing(wide(range(WIDE)), (), (), jnp.full((2, 1), target, targets), jnp.full(1, start, starts))
+    np.testing.assert_array_equal(read.argmax(-1), [[start], [target]])
 
 
 def test_nothing_to_write():

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import PartitionSpec as P
 from tiny import close, loss, randomized
 
 from jaxrnn import bidirectional, dense, dropout, elman, embed, gru, last, stack, truncate, unroll
@@ -81,6 +82,21 @@ def test_ids_and_one_sequence_without_a_batch():
     ids, mask = jnp.array([1, 0, 4, 2, 2]), jnp.array([1, 1, 1, 1, 0], bool)
     one = truncate(layer, 2).apply(params, layer.carry(()), ids, mask=mask)
     close(one, layer.apply(params, layer.carry(()), ids, mask=mask))
+
+
+@pytest.mark.parametrize("every", [2, 9])
+def test_devices_that_share_a_batch_have_the_values_and_the_gradient_of_one(every):
+    layer, params, _ = prepared("stack")
+    cut = truncate(layer, every)
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+
+    def ys(params, xs):
+        return cut.apply(params, cut.carry((xs.shape[1],), params), xs)[1]
+
+    shared = jax.jit(jax.shard_map(ys, mesh=mesh, in_specs=(P(), P(None, "data")), out_specs=P(None, "data")))
+    one, two = (jax.vjp(f, params, XS) for f in (ys, shared))
+    close(two[0], one[0])
+    close(two[1](jnp.sin(one[0])), one[1](jnp.sin(one[0])), 1e-10)
 
 
 def test_no_steps_at_all():

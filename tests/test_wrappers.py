@@ -14,6 +14,7 @@ from tiny import DERIVED, N_IN, B, N, T, close, loss, randomized
 from jaxrnn import (
     CELLS,
     Policy,
+    attend,
     chrono,
     clip_gradient,
     elman,
@@ -28,6 +29,8 @@ from jaxrnn import (
     zoneout,
 )
 from jaxrnn.methods import serving
+from jaxrnn.observer import gates_told
+from jaxrnn.types import Cell, Keys
 
 KEY = jax.random.key(3)
 XS = jax.random.normal(jax.random.key(1), (T, B, N_IN))
@@ -38,6 +41,7 @@ WRAPPED = {
     "learned_carry of linear": learned_carry(mingru(N_IN, N)),
     "zoneout": zoneout(lstm(N_IN, N), h=0.3, c=0.5),
     "variational_dropout": variational_dropout(gru(N_IN, N), inputs=0.2, recurrent=0.3, outputs=0.4),
+    "recurrent dropout of two products": variational_dropout(gru(N_IN, N, "before"), recurrent=0.3),
     "both": zoneout(variational_dropout(lstm(N_IN, N), recurrent=0.3), h=0.3),
     "chrono": chrono(lstm(N_IN, N), 20),
 }
@@ -130,6 +134,75 @@ def test_variational_dropout_drops_the_same_states_at_every_step():
     close(ys, np.where(kept, 2.0 ** np.arange(1, T + 1)[:, None], 0))  # with fresh draws few would last T steps
 
 
+def stepped(cell, params, us):
+    """ys of one sequence, which starts from no zeros."""
+    carry = cell.carry((), params)
+    carry = carry._replace(
+        **randomized(KEY, {name: getattr(carry, name) for name in ("h", "c") if hasattr(carry, name)})
+    )
+    if hasattr(carry, "n"):  # an sLSTM's normaliser, and the unit that it and c are kept in
+        carry = carry._replace(n=carry.n + 1, m=carry.m * 0)
+    return jax.lax.scan(lambda carry, u: cell.step(params, carry, u), carry, us)[1]
+
+
+WITHOUT_A_PRODUCT = ("indrnn", "lru", "mingru", "minlstm", "rglru")
+AROUND = {
+    "learned_carry of gru": lambda n_in, n: learned_carry(gru(n_in, n)),
+    "of zoneout": lambda *n: zoneout(lstm(*n), h=0.5),
+}
+DROPPED = {**{name: make for name, make in CELLS.items() if name not in WITHOUT_A_PRODUCT}, **AROUND}
+
+
+@pytest.mark.parametrize("name", DROPPED)
+def test_recurrent_dropout_is_that_of_the_rows_of_w_h_and_of_nothing_else(name):
+    """h * mask times W_h is h times the kept rows of W_h: so no state that a gate carries on is scaled or lost."""
+    plain = DROPPED[name](N_IN, 3 * N)
+    cell = variational_dropout(plain, recurrent=0.4)
+    params = randomized(KEY, cell.init(KEY))
+    us, kept, _ = cell.project(params, XS[:, 0], Keys(KEY, jax.random.split(KEY, T)))
+    assert 0 < kept[0].sum() < kept[0].size
+    inner = params.cell if name.startswith("learned") else params
+    rows = inner._replace(w_h=jnp.where(kept[0][:, None], inner.w_h / 0.6, 0))
+    dropped = params._replace(cell=rows) if inner is not params else rows
+    close(stepped(cell, params, (us, kept, None)), stepped(plain, dropped, us))
+    close(stepped(cell, params, (us, None, None)), stepped(plain, params, us), 0)
+
+
+@pytest.mark.parametrize("batch", [(B,), (B, 3)], ids=str)
+def test_recurrent_dropout_leaves_a_kept_state_as_it_is(batch):
+    """z = 1 carries h on for ever: scaled at each step it would be 0 or 2^T."""
+    layer = unroll(variational_dropout(gru(1, N), recurrent=0.5))
+    params = jax.tree.map(jnp.zeros_like, layer.init(KEY))._replace(b=jnp.zeros(3 * N).at[N : 2 * N].set(90.0))
+    ones = jax.tree.map(jnp.ones_like, layer.carry(batch))
+    after, _ = layer.apply(params, ones, jnp.zeros((20, *batch, 1)), key=KEY)
+    close(after, ones)
+
+
+def test_recurrent_dropout_tells_the_gates_with_noise_too():
+    cell = variational_dropout(gru(N_IN, N), recurrent=0.4)
+    params = cell.init(KEY)
+    us = cell.project(params, XS, Keys(KEY, jax.random.split(KEY, T)))
+    with gates_told() as found:
+        cell.step(params, cell.carry((B,)), jax.tree.map(lambda u: u[0], us))
+    assert list(found) == ["n", "r", "z"]
+
+
+def test_a_cell_of_ones_own_that_multiplies_no_state_is_refused_when_it_is_applied():
+    slow = lstm(N_IN, N)._replace(step=lambda p, carry, u: (carry, carry.h), fast=None, spec=None)
+    layer = unroll(variational_dropout(slow, recurrent=0.1))
+    with pytest.raises(
+        ValueError, match="variational_dropout: the cell multiplies its h by no matrix, wanted recurrent"
+    ):
+        layer.apply(*arguments(layer), key=KEY)
+
+
+def test_output_dropout_and_attention_stand_around_zoneout():
+    layer = unroll(variational_dropout(zoneout(lstm(N_IN, 40)), outputs=0.9))
+    _, ys = layer.apply(*arguments(layer), key=KEY)
+    assert 0.7 < (ys == 0).mean() < 1
+    assert isinstance(attend(zoneout(gru(N_IN + 4, N)), "dot", 4), Cell)
+
+
 def test_weight_drop_zeroes_and_scales_recurrent_weights_alone():
     seen = []
     layer = unroll(lstm(N_IN, N))
@@ -206,6 +279,35 @@ MISTAKES = [
     ),
     (lambda: zoneout(unroll(lstm(3, 4))), "zoneout: cell is a Layer, wanted a Cell such as lstm(n_in, n)"),
     (lambda: zoneout(CELLS["lru"](3, 4)), "zoneout: the cell's carry has re, im, wanted h among them"),
+    (
+        lambda: zoneout(learned_carry(CELLS["slstm"](3, 4))),
+        "zoneout: c is 0.1, wanted 0 for slstm, whose c is kept in a unit that changes at every step",
+    ),
+    (
+        lambda: zoneout(learned_carry(variational_dropout(lstm(3, 4), outputs=0.9)), h=0.0, c=0.0),
+        "zoneout: variational_dropout gives something else than h, wanted it around: "
+        "variational_dropout(zoneout(cell), ...)",
+    ),
+    (
+        lambda: zoneout(attend(gru(7, 5), "additive", 3)),
+        "zoneout: attend gives something else than h, wanted it around: attend(zoneout(cell), ...)",
+    ),
+    (
+        lambda: variational_dropout(attend(gru(7, 5), "additive", 3), recurrent=0.1),
+        "variational_dropout: attend reads h before its cell does, wanted it around: attend(variational_dropout(cell, "
+        "...), ...)",
+    ),
+    (
+        lambda: variational_dropout(learned_carry(clip_gradient(gru(7, 5), 1)), recurrent=0.1),
+        "variational_dropout: clip_gradient reads h before its cell does, wanted it around: clip_gradient(",
+    ),
+    *[
+        (
+            lambda name=name: variational_dropout(learned_carry(CELLS[name](3, 4)), recurrent=0.1),
+            f"variational_dropout: {name} multiplies its h by no matrix, wanted recurrent=0",
+        )
+        for name in ("indrnn", "mingru", "minlstm", "rglru")
+    ],
     (lambda: zoneout(lstm(3, 4), h=1), "zoneout: h is 1, wanted a number in [0, 1)"),
     (
         lambda: variational_dropout(CELLS["lru"](3, 4), recurrent=0.1),

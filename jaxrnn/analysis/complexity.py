@@ -15,7 +15,7 @@ from jaxtyping import Array
 from jaxrnn import checks
 from jaxrnn.analysis.counting import Work, count
 from jaxrnn.analysis.observing import calls
-from jaxrnn.types import Layer
+from jaxrnn.types import Layer, Spec
 from jaxrnn.unrolling import unroll
 
 OTHERS = "others"
@@ -42,10 +42,11 @@ def complexity(layer: Layer, xs: Array | jax.ShapeDtypeStruct) -> dict[str, Cost
     """The Cost of each recurrent layer, of "others" (the rest: dense, embed, ...) and of "all".
 
     Of xs [T, *batch, ...] only the shape and dtype matter; time comes first. A recurrent layer's training includes the
-    gradient of what it reads, unless that is xs itself. Raises ValueError on what the layer cannot read.
+    gradient of what it reads, unless that is xs itself. Raises ValueError on what the layer cannot read,
+    and on a batch_major layer.
     """
     whole = cost(layer, xs)
-    params, carry = started(layer, xs)
+    params, carry = started("complexity", layer, xs)
     T, sequences, found = whole.steps, whole.sequences, {}
     for call, noted in zip(*calls(layer, params, carry, _shape(xs)), strict=True):
         inner = unroll(call.cell, reverse=call.reverse)
@@ -64,8 +65,8 @@ def cost(layer: Layer, xs: Array | jax.ShapeDtypeStruct) -> Cost:
     """The Cost of all of the layer, as "all" of `complexity`."""
     checks.layer("complexity", "layer", layer)
     checks.array("complexity", "x", xs, 1, "[T, *batch, ...]")
-    T, sequences = xs.shape[0], math.prod(batch_of(layer, xs))
-    return _cost(layer, *started(layer, xs), _shape(xs), T, sequences, read=False)
+    T, sequences = xs.shape[0], math.prod(batch_of("complexity", layer, xs))
+    return _cost(layer, *started("complexity", layer, xs), _shape(xs), T, sequences, read=False)
 
 
 def parameters(layer: Layer) -> int:
@@ -91,14 +92,27 @@ def equal_parameters(make: Callable[[int], Layer], wanted: int) -> int:
     return min(low, high, key=lambda width: abs(size(width) - wanted))
 
 
-def started(layer: Layer, xs: Any) -> tuple[Any, Any]:
+def started(owner: str, layer: Layer, xs: Any) -> tuple[Any, Any]:
     """(params, carry) as shapes."""
     params = jax.eval_shape(layer.init, jax.random.key(0))
-    return params, jax.eval_shape(lambda p: layer.carry(batch_of(layer, xs), p), params)
+    return params, jax.eval_shape(lambda p: layer.carry(batch_of(owner, layer, xs), p), params)
 
 
-def batch_of(layer: Layer, xs: Any) -> tuple[int, ...]:
-    """xs has features behind the batch, unless it is whole numbers."""
+def batch_first(made_by: Spec | None) -> bool:
+    """Whether what meets xs first is a batch_major(...), as far as the spec tells."""
+    if made_by is None or made_by.name in ("batch_major", "unroll"):
+        return made_by is not None and made_by.name == "batch_major"
+    return bool(made_by.children) and batch_first(made_by.children[0])
+
+
+def batch_of(owner: str, layer: Layer, xs: Any) -> tuple[int, ...]:
+    """xs [T, *batch, ...] has features behind the batch, unless it is whole numbers.
+
+    Raises ValueError on a layer that reads the batch first.
+    """
+    if batch_first(layer.spec):
+        way_out = "give the layer inside batch_major, and x [T, *batch, ...]: the cost is the same"
+        raise ValueError(f"{owner}: layer reads through batch_major(...), wanted time first; {way_out}")
     return tuple(xs.shape[1:] if jnp.issubdtype(xs.dtype, jnp.integer) else xs.shape[1:-1])
 
 

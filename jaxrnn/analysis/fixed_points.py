@@ -4,9 +4,10 @@
 
 Where q = 0 the state stays for ever; where q is small and lowest it moves slowly, whatever it does elsewhere. The
 search starts from many states: first by Adam, which finds the valley, then by Gauss-Newton steps, damped as much as it
-takes for q to fall (Levenberg 1944, Marquardt 1963), which find its ground. Near a point the network is the linear map
-dF/dh: along an eigenvector with |eigenvalue| below 1 states come back, above 1 they leave, and the nearer it is to 1
-the longer both take.
+takes for q to fall (Levenberg 1944, Marquardt 1963), which find its ground. Where that lies above 0 there is no fixed
+point but a slow one, past which the state creeps; `FixedPoints.converged` tells them apart. Near a point the network is
+the linear map dF/dh: along an eigenvector with |eigenvalue| below 1 states come back, above 1 they leave, and the
+nearer it is to 1 the longer both take.
 """
 
 import functools
@@ -20,21 +21,32 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Complex, Float, Int, PRNGKeyArray, Shaped
 
 from jaxrnn import checks
+from jaxrnn.analysis.stepping import widened
 from jaxrnn.types import Carry, Cell, Layer, Params
 from jaxrnn.unrolling import unroll
 from jaxrnn.words import describe
 
 FAR = 3.0
+FIXED = 1e-10  # the largest q of a fixed point; rounding leaves less, in float32 too, of states of norm 10
 AT_ONCE = 64  # states whose Jacobians are held at the same time
 
 
 class FixedPoints(NamedTuple):
-    """The slowest first; k of them, of a state of n numbers (all of the carry, an LSTM's h and c)."""
+    """The slowest first; k of them, of a state of n numbers (all of the carry, an LSTM's h and c).
+
+    Trust `converged`: there alone the state stays for ever, and a point without unstable directions is an attractor.
+    The others are slow points, which states creep past; their eigenvalues tell of the time they are near.
+    """
 
     carries: Carry  # [k, ...]
     q: Float[np.ndarray, "k"]
     eigenvalues: Complex[np.ndarray, "k n"]  # of dF/dh, the largest first
     reached: Int[np.ndarray, "k"]  # how many starts ended there
+
+    @property
+    def converged(self) -> Bool[np.ndarray, "k"]:
+        """Which are fixed points: q is at most FIXED, 1e-10. In float32 a state of norm 100 is rounded by as much."""
+        return np.asarray(self.q <= FIXED)
 
 
 def fixed_points(
@@ -47,20 +59,22 @@ def fixed_points(
     apart: float = 1e-2,
     steps: int = 500,
     rate: float = 0.01,
-    newton: int = 30,
+    newton: int = 200,
 ) -> FixedPoints:
     """Where the network stays, or nearly so, with the input x of one moment held.
 
     x        [n_in], or a whole number for a layer that begins with embed
     starts   a carry whose arrays have one leading axis: the states to start from, such as `scattered` takes from
              trajectories; what no start leads to is not found
-    slow     points with q above are dropped; and those more than FAR times as far from the middle of the starts as any
-             start: nothing says that the network ever comes there
+    slow     points with q above are dropped; those below it are fixed points only where `converged` says so. `near`
+             drops more: points far from all starts, as nothing says that the network ever comes there
     apart    points whose states are nearer than this, by the largest number, are one
     steps    of Adam, at this rate
-    newton   damped Gauss-Newton steps after them
+    newton   damped Gauss-Newton steps after them, at most: each start has as many as it takes
 
-    Raises ValueError on a network that does not read from the start, and on starts that are not as its carry.
+    Attractors are the points with `(unstable(found) == 0) & found.converged`.
+    Raises ValueError on a network that does not read from the start, on starts that are not as its carry, and on starts
+    narrower than float32, whose rounding no q is below.
     """
     layer = unroll(network) if isinstance(network, Cell) else network
     checks.forward("fixed_points", "network", layer)
@@ -69,6 +83,9 @@ def fixed_points(
     one = jax.eval_shape(lambda: layer.carry((), params))
     many = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((_count(starts), *leaf.shape), leaf.dtype), one)
     checks.like("fixed_points", "starts", starts, many, "axis 0 counts the states; scattered(...) makes them")
+    if any(widened(leaf).dtype != leaf.dtype for leaf in jax.tree.leaves(starts)):
+        way_out = "jax.tree.map(lambda a: a.astype(jnp.float32), starts) converts"
+        raise ValueError(f"fixed_points: starts is {checks.short(starts)}, wanted float32 at least; {way_out}")
     x = jnp.asarray(x)
     found, q = _search(layer, params, x, starts, steps, rate, newton)
     states = np.asarray(jax.vmap(lambda carry: ravel_pytree(carry)[0])(found))
@@ -111,7 +128,7 @@ def scattered(carries: Carry, count: int, *, key: PRNGKeyArray, axes: int = 1, n
 
 
 def unstable(points: FixedPoints) -> Int[np.ndarray, "k"]:
-    """Along how many directions states leave each point: 0 for an attractor."""
+    """Along how many directions states leave each point: 0 for an attractor, where the point has `converged`."""
     return (np.abs(points.eigenvalues) > 1).sum(-1)
 
 
@@ -121,10 +138,10 @@ def time_constants(eigenvalues: Complex[np.ndarray, "..."]) -> Float[np.ndarray,
     Below 0 where it grows e-fold in so many; infinite at |eigenvalue| = 1; 0 where one step ends it.
     """
     with np.errstate(divide="ignore"):
-        return -1 / np.log(np.abs(eigenvalues))
+        return 1 / (0 - np.log(np.abs(eigenvalues)))  # 0 - 0 is 0, where -0 would give -inf
 
 
-def kind(points: FixedPoints, k: int, fixed: float = 1e-8) -> str:
+def kind(points: FixedPoints, k: int, fixed: float = FIXED) -> str:
     """What the k-th point is in a few words; `fixed` is the largest q of a fixed point."""
     leaving, n = int(unstable(points)[k]), points.eigenvalues.shape[-1]
     if leaving == 0:
@@ -136,9 +153,15 @@ def kind(points: FixedPoints, k: int, fixed: float = 1e-8) -> str:
 
 
 def near(states: Float[np.ndarray, "K n"], starts: Float[np.ndarray, "S n"]) -> Bool[np.ndarray, "K"]:
-    """Which states are within FAR times the radius of the starts about their middle."""
+    """Which states are within FAR times the radius of the starts about their middle.
+
+    The radius is no less than 1 nor than the size of any start: starts close to each other do not say how far the
+    network comes. Starts that are all the same say nothing, and all finite states are near them.
+    """
     middle = starts.mean(0)
-    radius = np.linalg.norm(starts - middle, axis=-1).max()
+    if (starts == starts[0]).all():
+        return np.asarray(np.isfinite(states).all(-1))
+    radius = max(np.linalg.norm(starts - middle, axis=-1).max(), np.linalg.norm(starts, axis=-1).max(), 1)
     return np.linalg.norm(states - middle, axis=-1) <= FAR * radius
 
 
@@ -202,16 +225,26 @@ def _search(
         return jax.lax.scan(step, (state, jnp.zeros_like(state), jnp.zeros_like(state)), times)[0][0]
 
     def gauss_newton(state: Array) -> Array:
-        def step(at: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
-            state, damping = at
+        """Until q is 0 to rounding, or the step that should lower it is lost in rounding."""
+        eps = jnp.finfo(state.dtype).eps
+
+        def going(at: tuple[Array, Array, Array, Array]) -> Array:
+            k, state, _, lost = at
+            return (k < newton) & ~lost & (q(state) > (eps * jnp.linalg.norm(state)) ** 2 / 2)
+
+        def step(at: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
+            k, state, damping, _ = at
             r, J = rest(state), jax.jacfwd(rest)(state)
             normal = J.T @ J + damping * jnp.eye(len(state), dtype=state.dtype)
-            new = state - jax.scipy.linalg.solve(normal, J.T @ r, assume_a="pos")
+            by = jax.scipy.linalg.solve(normal, J.T @ r, assume_a="pos")
+            new = state - by
             better = q(new) < q(state)  # false where it is not a number
-            return (jnp.where(better, new, state), damping * jnp.where(better, 0.2, 5.0).astype(state.dtype)), None
+            lost = ~better & (jnp.linalg.norm(by) <= eps * jnp.linalg.norm(state))
+            damping = jnp.maximum(damping * jnp.where(better, 0.2, 5.0).astype(state.dtype), eps**2)  # 0 would stay 0
+            return k + 1, jnp.where(better, new, state), damping, lost
 
-        damping = jnp.asarray(1e-3, state.dtype)
-        return jax.lax.scan(step, (state, damping), None, newton)[0][0]
+        begun = jnp.asarray(0), state, jnp.asarray(1e-3, state.dtype), jnp.asarray(False)
+        return jax.lax.while_loop(going, step, begun)[1]
 
     states = jax.vmap(lambda carry: ravel_pytree(carry)[0])(starts)
     states = jax.vmap(adam)(states)

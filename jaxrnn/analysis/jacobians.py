@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
-from jaxrnn.analysis.stepping import as_map
+from jaxrnn.analysis.stepping import as_map, widened
 from jaxrnn.types import Carry, Layer, Params
 
 
@@ -25,6 +25,8 @@ def step_jacobians(
     reset: Bool[Array, "T"] | None = None,
 ) -> Float[Array, "T m m"]:
     """J_t[i, j] = dcarry_t[i] / dcarry_{t-1}[j] for every t of one sequence; m counts all numbers in the carry.
+
+    A carry narrower than float32 is followed in float32, unrounded.
 
     Raises ValueError on a layer that reads from the end, and on a batch: jax.vmap serves that.
     """
@@ -41,6 +43,7 @@ def product_norms(jacobians: Float[Array, "T m m"]) -> Float[Array, "T"]:
 
     Logarithms, since the norms themselves soon leave the range of any float; -inf where the product is 0.
     """
+    jacobians = widened(jacobians)
 
     def body(carry: tuple[Array, Array], jacobian: Array) -> tuple[tuple[Array, Array], Array]:
         product, log = carry

@@ -9,6 +9,8 @@ fades or grows by the factor e every 1/|lambda| steps.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from jaxrnn import checks
@@ -32,9 +34,11 @@ def lyapunov(
 
     key       draws the k directions to begin with
     warm_up   steps until these have turned to where they belong, which are not counted
+    mask      which steps are real: the mean is over these alone, and warm_up counts these
 
-    Raises ValueError on more exponents than the carry has numbers, no steps to count, a layer that reads from the end,
-    and a batch: jax.vmap serves that.
+    A carry narrower than float32 is followed in float32, unrounded. Under jit, where the mask is not known, no steps to
+    count give NaN. Raises ValueError on more exponents than the carry has numbers, no steps to count, a layer that
+    reads from the end, and a batch: jax.vmap serves that.
     """
     step, start, moments = as_map("lyapunov", layer, params, carry, xs, mask, reset)
     checks.size("lyapunov", k=k)
@@ -43,6 +47,10 @@ def lyapunov(
         raise ValueError(f"lyapunov: k is {k}, wanted at most {start.size}, the numbers in the carry")
     if warm_up >= xs.shape[0]:
         raise ValueError(f"lyapunov: warm_up is {warm_up}, wanted fewer than the {xs.shape[0]} steps of x")
+    checks.steps("lyapunov", "mask", mask, xs.shape[:1])
+    known = mask is not None and not isinstance(mask, Tracer)
+    if known and warm_up >= (n := int(np.asarray(mask).sum())):
+        raise ValueError(f"lyapunov: warm_up is {warm_up}, wanted fewer than the {n} real steps of mask")
 
     def body(carried: tuple[Array, Array], moment: tuple[Array, ...]) -> tuple[tuple[Array, Array], Array]:
         state, q = carried
@@ -52,4 +60,6 @@ def lyapunov(
 
     q, _ = jnp.linalg.qr(jax.random.normal(key, (start.size, k), start.dtype))
     _, logs = jax.lax.scan(body, (start, q), moments)
-    return logs[warm_up:].mean(0)
+    real = jnp.ones(xs.shape[0], bool) if mask is None else jnp.asarray(mask)
+    counted = real & (jnp.cumsum(real) > warm_up)
+    return logs.mean(0, where=counted[:, None])

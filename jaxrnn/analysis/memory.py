@@ -17,9 +17,16 @@ from jaxrnn.types import Layer, Spec
 
 
 def activation_bytes(layer: Layer, xs: Array | jax.ShapeDtypeStruct) -> int:
-    """The bytes that the compiled training step on xs needs beside params, xs, carry and gradient. Nothing is run."""
+    """The bytes that the compiled training step on xs needs beside params, xs, carry and gradient. Nothing is run.
+
+    Time comes first; raises ValueError on a batch_major layer.
+    """
     checks.layer("activation_bytes", "layer", layer)
-    params, carry = started(layer, xs)
+    return _bytes("activation_bytes", layer, xs)
+
+
+def _bytes(owner: str, layer: Layer, xs: Any) -> int:
+    params, carry = started(owner, layer, xs)
     compiled = jax.jit(training_step(layer)).lower(params, carry, jax.ShapeDtypeStruct(xs.shape, xs.dtype)).compile()
     analysis: Any = compiled.memory_analysis()
     return int(analysis.temp_size_in_bytes)
@@ -30,12 +37,13 @@ def memory_against_T(
 ) -> dict[str, dict[int, int]]:
     """{"plain": {T: bytes}, "checkpoint": {T: bytes}} at other lengths than that of xs; checkpoints stand at sqrt(T).
 
-    Compiles twice a length. Raises ValueError where the layer cannot be made again, as `checkpointed`.
+    Compiles twice a length. Raises ValueError where the layer cannot be made again, as `checkpointed`, and on a
+    batch_major layer.
     """
     saving = checkpointed(layer, "sqrt")
     shapes = {T: jax.ShapeDtypeStruct((T, *xs.shape[1:]), xs.dtype) for T in lengths}
     return {
-        name: {T: activation_bytes(each, shape) for T, shape in shapes.items()}
+        name: {T: _bytes("memory_against_T", each, shape) for T, shape in shapes.items()}
         for name, each in (("plain", layer), ("checkpoint", saving))
     }
 

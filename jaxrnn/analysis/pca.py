@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from jaxrnn import checks
+from jaxrnn.analysis.stepping import widened
 
 
 class Pca(NamedTuple):
@@ -19,13 +20,15 @@ def pca(states: Float[Array, "*any n"], k: int = 3, mask: Bool[Array, "*any"] | 
     """The k principal axes (Pearson 1901) of states with any leading axes, by a singular value decomposition.
 
     k is lowered to the number of states or units where it is above. An axis points where its largest number is
-    positive, so that the same states give the same picture. `mask` says which states are real.
+    positive, so that the same states give the same picture. `mask` says which states are real. States narrower than
+    float32 are widened to it.
 
     Raises ValueError where there is no real state.
     """
     checks.floats("pca", "states", states, 2, "[..., n]")
     checks.size("pca", k=k)
     checks.steps("pca", "mask", mask, states.shape[:-1], "states")
+    states = widened(states)
     flat = states.reshape(-1, states.shape[-1]) if mask is None else states[mask]
     if not len(flat):
         raise ValueError("pca: there is no real state, wanted at least 1; see mask")
@@ -45,4 +48,4 @@ def _axes(flat: Float[Array, "N n"]) -> Pca:
 
 def projected(found: Pca, states: Float[Array, "*any n"]) -> Float[Array, "*any k"]:
     """States, those of `pca` or others, by their places on its axes."""
-    return (states - found.mean) @ found.axes.T
+    return (widened(states) - found.mean) @ found.axes.T

@@ -22,6 +22,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped
 
 from jaxrnn import checks
+from jaxrnn.analysis.complexity import batch_first
 from jaxrnn.policy import default_float
 from jaxrnn.types import Carry, Layer, Params, Spec
 from jaxrnn.words import describe
@@ -52,7 +53,8 @@ def gradient_times_input(
     mask: Bool[Array, "T *batch"] | None = None,
     reset: Bool[Array, "T *batch"] | None = None,
 ) -> Float[Array, "T *like_xs"]:
-    """x times d of(ys) / dx, in the shape of xs: floats [T, *batch, n_in], or whole numbers [T, *batch].
+    """x times d of(ys) / dx, in the shape of xs: floats [T, *batch, n_in], or whole numbers [T, *batch];
+    of a batch_major layer [B, T, ...].
 
     of      the outputs ys -> one number, say `lambda ys: jax.nn.log_softmax(ys[-1])[3]`
     carry   the state before the first step [the layer's own start]
@@ -143,6 +145,10 @@ def integrated_gradients(
 
 def as_floats(owner: str, layer: Layer, xs: Array) -> Float[Array, "T *batch n_in"]:
     """xs as they are, or the one-hot vectors of whole numbers."""
+    checks.layer(owner, "layer", layer)
+    if batch_first(layer.spec):
+        rank = 2 if jnp.issubdtype(getattr(xs, "dtype", float), jnp.integer) else 3
+        checks.array(owner, "xs", xs, rank, "[B, T, n_in], or whole numbers [B, T], for a batch_major layer")
     checks.array(owner, "xs", xs, 1, "[T, *batch, n_in], or whole numbers [T, *batch]")
     if jnp.issubdtype(xs.dtype, jnp.floating):
         return jnp.asarray(xs)
@@ -181,8 +187,9 @@ def score(
     owner: str, layer: Layer, params: Params, inputs: Array, of: Callable, carry: Carry | None, mask: Any, reset: Any
 ) -> Callable[[Array], Float[Array, ""]]:
     """inputs -> of(ys)."""
-    checks.layer(owner, "layer", layer)
-    start = layer.carry(inputs.shape[1:-1], params) if carry is None else carry
+    time = 1 if batch_first(layer.spec) else 0
+    batch = (*inputs.shape[:time], *inputs.shape[time + 1 : -1])
+    start = layer.carry(batch, params) if carry is None else carry
 
     def f(inputs: Array) -> Array:
         return of(layer.apply(params, start, inputs, mask=mask, reset=reset)[1])

@@ -42,11 +42,14 @@ def power_law(sizes: Sequence[float], seconds: Sequence[float]) -> PowerLaw:
 
 
 def training_seconds(layer: Layer, xs: Array, rounds: int = 5) -> float:
-    """The median time of a compiled training step on xs, values and gradient, after one that is not counted."""
+    """The median time of a compiled training step on xs, values and gradient, after one that is not counted.
+
+    Time comes first; raises ValueError on a batch_major layer.
+    """
     checks.layer("training_seconds", "layer", layer)
     checks.size("training_seconds", rounds=rounds)
     params = jax.jit(layer.init)(jax.random.key(0))
-    carry = layer.carry(batch_of(layer, xs), params)
+    carry = layer.carry(batch_of("training_seconds", layer, xs), params)
     step = jax.jit(training_step(layer))
     jax.block_until_ready(step(params, carry, xs))
     return statistics.median(_seconds(step, params, carry, xs) for _ in range(rounds))

@@ -9,6 +9,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float
 
 from jaxrnn import checks
+from jaxrnn.policy import promote
 from jaxrnn.types import Carry, Layer, Params
 
 Map = Callable[[Float[Array, "m"], Any], Float[Array, "m"]]
@@ -25,8 +26,8 @@ def as_map(
 ) -> tuple[Map, Float[Array, "m"], Any]:
     """(map(state, moment) -> state, the first state, the moments), for one sequence.
 
-    The state is all of the carry's numbers in one vector. Raises ValueError on a layer that reads from the end, on a
-    batch, and on a carry of more than one dtype.
+    The state is all of the carry's numbers in one vector, in float32 at least, so that a narrower carry is followed
+    unrounded. Raises ValueError on a layer that reads from the end, on a batch, and on a carry of more than one dtype.
     """
     checks.forward(owner, "layer", layer)
     checks.array(owner, "x", xs, 1, "[T, ...]")
@@ -40,11 +41,17 @@ def as_map(
         )
     if len({leaf.dtype for leaf in leaves}) > 1:
         raise ValueError(f"{owner}: carry is {checks.short(carry)}, wanted one dtype in all of it")
-    start, unravel = ravel_pytree(carry)
+    start, unravel = ravel_pytree(jax.tree.map(widened, carry))
 
     def step(state: Float[Array, "m"], moment: Any) -> Float[Array, "m"]:
         x, real, fresh = jax.tree.map(lambda a: a[None], moment)
         after, _ = layer.apply(params, unravel(state), x, mask=real, reset=fresh)
-        return jnp.concatenate(jax.tree.leaves(after))
+        return jnp.concatenate(jax.tree.leaves(after)).astype(state.dtype)
 
     return step, start, (xs, mask, reset)
+
+
+def widened(a: Array) -> Array:
+    """What is narrower than float32 as float32: matrices are not decomposed in less."""
+    wide = promote(a.dtype, jnp.float32) if jnp.issubdtype(a.dtype, jnp.floating) else a.dtype
+    return jnp.asarray(a).astype(wide)

@@ -112,7 +112,7 @@ def compose(jaxpr: Jaxpr, constants: Sequence[Array], sources: Sequence[Name], n
         for piece in forms[v]:
             part = _columns(factor, offset, piece.width)
             part = 1 / part if divide else part
-            out.append(Piece(piece.width, tuple(t._replace(factor=times(t.factor, part)) for t in piece.terms)))
+            out.append(Piece(piece.width, tuple(_times(t, part, type_of(v).dtype) for t in piece.terms)))
             offset += piece.width
         return out
 
@@ -136,9 +136,9 @@ def compose(jaxpr: Jaxpr, constants: Sequence[Array], sources: Sequence[Name], n
         elif name in ("add", "add_any") and _alike(linear, out):
             forms[out] = plus(forms[linear[0]], forms[linear[1]] if len(linear) == 2 else [])
         elif name == "sub" and len(linear) == 2 and _alike(linear, out):
-            forms[out] = plus(forms[linear[0]], negative(forms[linear[1]]))
+            forms[out] = plus(forms[linear[0]], negative(forms[linear[1]], type_of(out).dtype))
         elif name == "neg" and type_of(out).ndim:
-            forms[out] = negative(forms[linear[0]])
+            forms[out] = negative(forms[linear[0]], type_of(out).dtype)
         elif name in ("mul", "div") and len(linear) == 1 and _stretches(linear[0], out):
             forms[out] = scaled(linear[0], _ranked(known_values[0], out), divide=name == "div")
         elif name == "select_n" and len(eqn.invars) == 3 and _alike(linear, out):
@@ -217,8 +217,8 @@ def plus(a: Form, b: Form) -> Form:
     return out
 
 
-def negative(pieces: Form) -> Form:
-    return [Piece(p.width, tuple(t._replace(factor=times(t.factor, -1.0)) for t in p.terms)) for p in pieces]
+def negative(pieces: Form, dtype: np.dtype) -> Form:
+    return [Piece(p.width, tuple(_times(t, -1.0, dtype) for t in p.terms)) for p in pieces]
 
 
 def _edges(pieces: Form) -> list[int]:
@@ -242,6 +242,12 @@ def times(a: Any, b: Any) -> Any:
     if _is_choice(b):
         return a & b if _is_choice(a) else jnp.where(b, a, jnp.zeros((), a.dtype) if hasattr(a, "dtype") else 0.0)
     return times(b, a) if _is_choice(a) else a * b
+
+
+def _times(term: Term, factor: Any, dtype: np.dtype) -> Term:
+    """The term times a factor; where a number is chosen or not, which says no dtype, in that of the linear value."""
+    product = times(term.factor, factor)
+    return term._replace(factor=product.astype(dtype) if getattr(product, "weak_type", False) else product)
 
 
 def _is_choice(factor: Any) -> bool:

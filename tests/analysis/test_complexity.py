@@ -5,18 +5,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxrnn import CELLS, bidirectional, dense, embed, gru, last, lstm, stack, unroll
+from jaxrnn import CELLS, batch_major, bidirectional, dense, embed, gru, last, lstm, stack, unroll
 from jaxrnn.analysis import (
     Work,
     activation_bytes,
     checkpointed,
     complexity,
+    cost,
     count,
     equal_parameters,
     memory_against_T,
     parameters,
     power_law,
     time_against,
+    training_seconds,
 )
 
 T, B, N_IN, N = 7, 3, 8, 16
@@ -32,10 +34,10 @@ ELEMENTWISE = {"elman": (2, 1), "lstm": (8 + 4 + 6 + 3 + 1, 5), "gru": (3 + 2 + 
 @pytest.mark.parametrize("name", BLOCKS)
 def test_equals_the_closed_form(name):
     k = BLOCKS[name]
-    cost = complexity(unroll(CELLS[name](N_IN, N)), XS)["all"]
-    forward, training = cost.per_step(cost.forward), cost.per_step(cost.training)
+    whole = complexity(unroll(CELLS[name](N_IN, N)), XS)["all"]
+    forward, training = whole.per_step(whole.forward), whole.per_step(whole.training)
     bias = N * (k + (name == "gru"))
-    assert cost.parameters == k * N * (N_IN + N) + bias
+    assert whole.parameters == k * N * (N_IN + N) + bias
     assert forward.products == 2 * k * N * (N_IN + N)
     assert (forward.elementwise / N, forward.transcendental / N) == ELEMENTWISE[name]
     # again for the weights' gradient, and once for the gradient that goes back through h
@@ -58,10 +60,10 @@ def test_a_step_counts_as_xla_counts_it(name):
 
 def test_bytes_of_a_step_are_its_operands():
     """By the product: h and W_h read, v written. By the loop: h and u read, h and y written. Once: x, W_x and u."""
-    cost = complexity(unroll(CELLS["elman"](N_IN, N), "scan"), XS)["all"]
+    whole = complexity(unroll(CELLS["elman"](N_IN, N), "scan"), XS)["all"]
     hoisted = N_IN * N + T * B * (N_IN + N)
     step = (B * N + N * N + B * N) + (B * N + B * N) + (B * N + B * N)
-    assert cost.forward.bytes == 8 * (hoisted + T * step)  # params, and so all else, are float64 here
+    assert whole.forward.bytes == 8 * (hoisted + T * step)  # params, and so all else, are float64 here
 
 
 def test_layers_add_up_to_the_whole():
@@ -73,8 +75,24 @@ def test_layers_add_up_to_the_whole():
     assert found["others"].forward.products == 2 * 6 * 11 * T * B
     assert found["others"].training.products == 3 * 2 * 6 * 11 * T * B
     for part in ("forward", "training"):
-        rows = [getattr(cost, part).products for name, cost in found.items() if name != "all"]
+        rows = [getattr(each, part).products for name, each in found.items() if name != "all"]
         assert sum(rows) == getattr(found["all"], part).products
+
+
+def test_a_layer_with_the_batch_first_is_refused():
+    inside = stack(unroll(lstm(2, 3)), dense(3, 1))
+    for layer in (batch_major(inside), stack(batch_major(unroll(lstm(2, 3))), dense(3, 1))):
+        for owner, f in (
+            ("complexity", complexity),
+            ("complexity", cost),
+            ("activation_bytes", activation_bytes),
+            ("training_seconds", training_seconds),
+            ("memory_against_T", lambda layer, xs: memory_against_T(layer, xs, [4])),
+        ):
+            with pytest.raises(
+                ValueError, match=rf"^{owner}: layer reads through batch_major.*wanted time first; give"
+            ):
+                f(layer, jnp.ones((2, 5, 2)))
 
 
 def test_loops_count_as_often_as_they_run_and_branches_once():

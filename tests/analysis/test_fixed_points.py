@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxrnn import bidirectional, dense, elman, gru, stack, unroll
+from jaxrnn import Policy, bidirectional, dense, elman, gru, stack, unroll
 from jaxrnn.analysis import fixed_points, kind, scattered, time_constants, trajectory, unstable
 from jaxrnn.cells.elman import Params
 from jaxrnn.runner.config import Flipflop
@@ -63,6 +63,7 @@ def test_a_turning_contraction_has_one_point_and_its_time_constant():
     )
     np.testing.assert_allclose(time_constants(found.eigenvalues[0]), -1 / np.log(rho), rtol=1e-9)
     assert time_constants(np.array([2.0])) == pytest.approx(-1 / np.log(2))
+    np.testing.assert_array_equal(time_constants(np.array([1.0, 1j, 0.0])), [np.inf, np.inf, 0])
 
 
 def test_a_ghost_is_slow_and_no_fixed_point():
@@ -75,7 +76,51 @@ def test_a_ghost_is_slow_and_no_fixed_point():
     assert words.count("stable") == 1
     (ghost,) = [k for k, w in enumerate(words) if w.startswith("slow point")]
     assert abs(float(found.carries.h[ghost, 0]) + edge) < 0.05
+    assert found.converged.tolist() == [not w.startswith("slow point") for w in words]
     assert len(fixed_points(cell, params, jnp.zeros(1), starts(cell), slow=1e-9).q) == 1
+
+
+@pytest.mark.parametrize("spread", [None, 0.0, 1e-6])
+def test_starts_that_do_not_spread_lead_somewhere(spread):
+    """One, many that are the same, and many that nearly are."""
+    layer = unroll(gru(2, 4))
+    params = layer.init(jax.random.key(0))
+    begin = layer.carry((1 if spread is None else 8,), params)
+    begin = begin._replace(h=begin.h + (spread or 0) * jax.random.normal(jax.random.key(1), begin.h.shape))
+    found = fixed_points(layer, params, jnp.ones(2), begin)
+    assert found.reached.tolist() == [len(begin.h)]
+    rested = trajectory(layer, params, layer.carry((), params), jnp.ones((300, 2))).h[-1]
+    np.testing.assert_allclose(found.carries.h[0], rested, atol=1e-7)
+
+
+def test_what_lies_far_from_all_starts_is_dropped():
+    """h' = 0.9 h + b has its point at 10 b, which the starts about 0 are far from."""
+    cell = elman(1, 1, activation="identity")
+    for b, k in ((0.1, 1), (5.0, 0)):
+        params = Params(jnp.zeros((1, 1)), jnp.full((1, 1), 0.9), jnp.full(1, b))
+        assert len(fixed_points(cell, params, jnp.zeros(1), starts(cell, 8)).q) == k
+
+
+def test_newton_goes_on_until_the_ground_and_no_longer():
+    """h' = tanh(h) has eigenvalues of 1 at its one point, 0: a step of Newton's takes a third of the way at most."""
+    cell, params = tanh_net(jnp.eye(2))
+    found = fixed_points(cell, params, jnp.zeros(1), starts(cell, 16), steps=0)
+    assert found.q.tolist() == pytest.approx([0], abs=1e-15)
+    assert found.converged.all()
+    few = fixed_points(cell, params, jnp.zeros(1), starts(cell, 16), steps=0, newton=3)
+    assert not few.converged.any()
+    many = fixed_points(cell, params, jnp.zeros(1), starts(cell, 16), steps=0, newton=10**9)
+    np.testing.assert_allclose(many.q, 0, atol=1e-20)
+
+
+def test_bfloat16_starts_are_refused_with_the_way_out():
+    layer = unroll(gru(2, 4, policy=Policy(jnp.float32, carry=jnp.bfloat16)))
+    params, x = layer.init(jax.random.key(0)), jnp.ones(2, jnp.float32)
+    begin = layer.carry((3,), params)
+    with pytest.raises(ValueError, match=r"fixed_points: starts is .*bfloat16.*, wanted float32 at least; .*converts$"):
+        fixed_points(layer, params, x, begin)
+    wide = jax.tree.map(lambda a: a.astype(jnp.float32), begin)
+    assert fixed_points(layer, params, x, wide).converged.tolist() == [True]
 
 
 def test_starts_and_networks_that_do_not_fit_are_told():

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxrnn import dense, elman, gru, irnn, last, lstm, stack, unroll
+from jaxrnn import Policy, dense, elman, gru, irnn, last, lstm, stack, unroll
 from jaxrnn.analysis import (
     Trace,
     dead_units,
@@ -106,6 +106,40 @@ def test_lyapunov_exponents_of_a_linear_network_are_logs_of_its_eigenvalues():
     found = lyapunov(*linear(q @ np.diag(values) @ q.T), xs, N, key=KEY, warm_up=100)
     np.testing.assert_allclose(found, np.log(np.abs(values)), atol=1e-7)
     np.testing.assert_allclose(lyapunov(*linear(q), XS, N, key=KEY), 0, atol=1e-12)
+
+
+def test_lyapunov_exponents_are_the_mean_over_real_steps():
+    """Padding, in front too, changes nothing; warm_up counts real steps."""
+    w, steps = np.diag([1.2, 0.9, 0.5, 0.1]), jnp.tile(XS, (4, 1))
+    mask = jnp.ones(2 * len(steps), bool).at[len(steps) // 2 : -len(steps) // 2].set(False)
+    padded = jnp.full((len(mask), N_IN), 9.0).at[mask].set(steps)
+    for warm_up in (0, 80):
+        wanted = lyapunov(*linear(w), steps, 2, key=KEY, warm_up=warm_up)
+        np.testing.assert_allclose(
+            lyapunov(*linear(w), padded, 2, key=KEY, warm_up=warm_up, mask=mask), wanted, rtol=1e-9
+        )
+    known = jax.jit(lambda xs: lyapunov(*linear(w), xs, 2, key=KEY, warm_up=80, mask=mask))(padded)
+    np.testing.assert_allclose(known, wanted, rtol=1e-9)
+    nothing = jnp.zeros(T, bool)
+    with pytest.raises(ValueError, match="lyapunov: warm_up is 0, wanted fewer than the 0 real steps of mask"):
+        lyapunov(*linear(w), XS, key=KEY, mask=nothing)
+    assert jnp.isnan(jax.jit(lambda mask: lyapunov(*linear(w), XS, key=KEY, mask=mask))(nothing)).all()
+
+
+def test_a_bfloat16_carry_is_widened():
+    """The same numbers as with a float32 carry."""
+    layer, kept = (unroll(gru(N_IN, N, policy=Policy(jnp.float32, carry=c))) for c in (jnp.bfloat16, jnp.float32))
+    params, xs = layer.init(KEY), XS.astype(jnp.float32)
+    found, wanted = (step_jacobians(each, params, each.carry((), params), xs) for each in (layer, kept))
+    assert found.dtype == jnp.float32
+    np.testing.assert_array_equal(found, wanted)
+    found_exponents, wanted_exponents = (
+        lyapunov(each, params, each.carry((), params), xs, 2, key=KEY) for each in (layer, kept)
+    )
+    np.testing.assert_array_equal(found_exponents, wanted_exponents)
+    norms = product_norms(found.astype(jnp.bfloat16))
+    assert norms.dtype == jnp.float32
+    np.testing.assert_allclose(norms, product_norms(found), rtol=0.02, atol=0.02)
 
 
 def test_lyapunov_exponents_of_the_logistic_map_are_log_2():

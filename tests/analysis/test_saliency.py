@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxrnn import bidirectional, dense, elman, embed, gru, last, lstm, stack, unroll
+from jaxrnn import batch_major, bidirectional, dense, elman, embed, gru, last, lstm, stack, unroll
 from jaxrnn.analysis import gradient_times_input, integrated_gradients
 from jaxrnn.cells.elman import Params
 
@@ -82,6 +82,20 @@ def test_the_carry_and_the_mask_are_heeded():
     assert (found.values[2:, 1] == 0).all()
     whole, nothing = (layer.apply(params, carry, x, mask=mask)[1].sum() for x in (xs, jnp.zeros_like(xs)))
     np.testing.assert_allclose(found.values.sum(), whole - nothing, atol=1e-3)
+
+
+@pytest.mark.parametrize("symbols", [False, True])
+def test_with_the_batch_first_the_values_are_too(symbols):
+    layer = stack(embed(5, 3), unroll(gru(3, 4))) if symbols else unroll(gru(3, 4))
+    params, key = layer.init(jax.random.key(0)), jax.random.key(1)
+    xs = jax.random.randint(key, (T, B), 0, 5) if symbols else jax.random.normal(key, (T, B, 3))
+    turned = jnp.swapaxes(xs, 0, 1)
+    for f in (gradient_times_input, lambda *args: integrated_gradients(*args).values):
+        wanted = f(layer, params, xs, lambda ys: ys[-1, 1].sum())
+        found = f(batch_major(layer), params, turned, lambda ys: ys[1, -1].sum())
+        np.testing.assert_allclose(found, jnp.swapaxes(wanted, 0, 1), atol=1e-12)
+    with pytest.raises(ValueError, match=r"gradient_times_input: xs has .* wanted \[B, T, "):
+        gradient_times_input(batch_major(layer), params, turned[0], lambda ys: ys.sum())
 
 
 def test_what_cannot_be_explained_is_told():

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxrnn.analysis import pca, probe, projected, track
+from jaxrnn import Policy, gru, unroll
+from jaxrnn.analysis import pca, probe, projected, track, trajectory
 
 T, B, N = 400, 2, 6
 STATES = jax.random.normal(jax.random.key(0), (T, B, N))
@@ -78,3 +79,14 @@ def test_axes_are_the_directions_that_were_stretched():
     np.testing.assert_allclose(jnp.abs(jnp.sum(found.axes * turned.T[:3], -1)), 1, atol=1e-10)
     np.testing.assert_allclose(found.explained, deviations[:3] ** 2 / (deviations**2).sum(), atol=1e-10)
     np.testing.assert_allclose(projected(found, states).std(0) * len(states) ** 0.5, deviations[:3], atol=1e-10)
+
+
+def test_axes_of_bfloat16_states_are_those_of_float32():
+    layer = unroll(gru(2, 4, policy=Policy(jnp.float32, carry=jnp.bfloat16)))
+    params = layer.init(jax.random.key(0))
+    states = trajectory(layer, params, layer.carry((), params), jnp.ones((10, 2), jnp.float32)).h
+    assert states.dtype == jnp.bfloat16
+    found, wanted = pca(states, 2), pca(states.astype(jnp.float32), 2)
+    assert found.axes.dtype == jnp.float32
+    np.testing.assert_array_equal(found.axes, wanted.axes)
+    np.testing.assert_array_equal(projected(found, states), projected(wanted, states.astype(jnp.float32)))

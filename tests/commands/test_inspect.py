@@ -6,8 +6,9 @@ import jax
 import numpy as np
 import pytest
 
+from jaxrnn.analysis.fixed_points import FixedPoints
 from jaxrnn.cli import main
-from jaxrnn.runner.inspection import reading
+from jaxrnn.runner.inspection import reading, rests
 
 pytestmark = pytest.mark.xdist_group("inspect")
 BOOK = 'It was the "best" of times (so he said), it was\nthe worst of times.\n'
@@ -75,3 +76,11 @@ def test_labels_of_a_text():
     numbers = {name: label.tolist() for name, label in reading.labels(text).items() if label.dtype != bool}
     assert numbers["place in line"] == [1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2, 3, 4]
     assert numbers["place in word"] == [1, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 1, 2]
+
+
+def test_a_point_at_which_the_state_only_creeps_is_not_called_stable():
+    eigenvalues = np.array([[0.5], [1.5], [0.9]])
+    found = FixedPoints(np.zeros((3, 1)), np.array([0.0, 0.0, 1e-6]), eigenvalues, np.array([9, 1, 5]))
+    said = rests.told(found, np.zeros((3, 2)))
+    assert "1 stable, which hold what the network remembers, and 1 that it leaves" in said
+    assert "At 1 more it only creeps." in said

@@ -137,11 +137,12 @@ def plane(path: Path, data: Data) -> None:
 
 def resting(path: Path, data: Data) -> None:
     """Fixed points among trajectories on the first two axes, and on the first and the third; their eigenvalues."""
-    places, leaving = np.array(data["points"]), np.array(data["unstable"])
+    places, leaving, fixed = (np.array(data[name]) for name in ("points", "unstable", "converged"))
     groups = [
-        (leaving == 0, {"marker": "o", "color": "#1a9850"}, "stable"),
-        (leaving == 1, {"marker": "X", "color": "#f46d43"}, "1 unstable direction"),
-        (leaving > 1, {"marker": "P", "color": "#a50026"}, "more unstable directions"),
+        (fixed & (leaving == 0), {"marker": "o", "color": "#1a9850"}, "stable"),
+        (fixed & (leaving == 1), {"marker": "X", "color": "#f46d43"}, "1 unstable direction"),
+        (fixed & (leaving > 1), {"marker": "P", "color": "#a50026"}, "more unstable directions"),
+        (~fixed, {"marker": "s", "color": "#8c96c6"}, "slow, not at rest"),
     ]
     flat = places.shape[1] < 3
     with saved(path, (11 if flat else 15, 6), data["title"]) as figure:
@@ -153,8 +154,8 @@ def resting(path: Path, data: Data) -> None:
                 style = {"s": 70, "zorder": 3, "edgecolor": "white", "linewidth": 0.6} | look
                 if there.any():
                     axes.scatter(places[there, 0], places[there, second], label=f"{label} ({there.sum()})", **style)
-            for place, n, outputs in zip(places, leaving, data["outputs"], strict=True):
-                if n == 0 and len(outputs) <= 4:
+            for place, rests, outputs in zip(places, groups[0][0], data["outputs"], strict=True):
+                if rests and len(outputs) <= 4:
                     signs = "".join("+" if y > 0 else "\u2212" for y in outputs)
                     axes.annotate(signs, place[[0, second]], xytext=(6, 6), textcoords="offset points", fontsize=9)
             named_axes(axes, data["explained"], second)

@@ -45,6 +45,7 @@ def rests(subject: Subject) -> Section:
         "title": "Where the network rests, among trajectories",
         "points": projected(axes, flat(found.carries, 1)),
         "unstable": unstable(found),
+        "converged": found.converged,
         "q": found.q,
         "eigenvalues": np.stack([np.real(found.eigenvalues), np.imag(found.eigenvalues)], -1),
         "outputs": ys,
@@ -87,12 +88,13 @@ def told(found: FixedPoints, ys: np.ndarray) -> str:
         }
         for k in order
     ]
-    stable, saddles = int((leaving == 0).sum()), int((leaving > 0).sum())
+    stable, saddles = (int((found.converged & there).sum()) for there in (leaving == 0, leaving > 0))
+    slow = f" At {n} more it only creeps." if (n := int((~found.converged).sum())) else ""
     words = (
         f"With a constant input at which nothing happens, from {STARTS} states along trajectories, {len(rows)} points "
         f"were found at which the state stays or nearly so: {stable} stable, which hold what the network remembers, "
-        f"and {saddles} that it leaves along some directions, which stand between them. The slowest direction decides "
-        "how long a memory or a decision takes.\n\n"
+        f"and {saddles} that it leaves along some directions, which stand between them.{slow} The slowest direction "
+        "decides how long a memory or a decision takes.\n\n"
     )
     more = f"\n\n{len(rows) - MOST_ROWS} more are in fixed_points.json." if len(rows) > MOST_ROWS else ""
     return words + showing.markdown(rows[:MOST_ROWS]) + more
