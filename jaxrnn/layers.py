@@ -321,6 +321,13 @@ def has_time(made_by: Spec | None) -> bool:
     return made_by.name not in ("last", "first") and all(map(has_time, made_by.children))
 
 
+def batch_first(made_by: Spec | None) -> bool:
+    """Whether what meets xs first is a batch_major(...), as far as a layer's spec tells."""
+    if made_by is None or made_by.name in ("batch_major", "unroll"):
+        return made_by is not None and made_by.name == "batch_major"
+    return bool(made_by.children) and batch_first(made_by.children[0])
+
+
 def _keys(owner: str, key: PRNGKeyArray | None, n: int) -> Any:
     checks.key(owner, key)
     return (None,) * n if key is None else jax.random.split(key, n)

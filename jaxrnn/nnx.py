@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool
 
 import jaxrnn
 from jaxrnn import checks, types
+from jaxrnn.layers import batch_first
 from jaxrnn.types import Layer, Params, Spec
 
 try:
@@ -137,15 +138,8 @@ class RNN(nnx.Module):
 def _batch_shape(made_by: Spec | None, xs: Array) -> tuple[int, ...]:
     """The batch axes of xs: those of time and, but for whole numbers, of features are not among them."""
     axes = xs.shape if jnp.issubdtype(xs.dtype, jnp.integer) else xs.shape[:-1]
-    time = int(_batch_first(made_by))
+    time = int(batch_first(made_by))
     return (*axes[:time], *axes[time + 1 :])
-
-
-def _batch_first(made_by: Spec | None) -> bool:
-    """Whether what meets xs first is a batch_major(...)."""
-    if made_by is None or made_by.name in ("batch_major", "unroll"):
-        return made_by is not None and made_by.name == "batch_major"
-    return bool(made_by.children) and _batch_first(made_by.children[0])
 
 
 def _noisy(made_by: Spec | None) -> bool:

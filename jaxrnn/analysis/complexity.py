@@ -15,7 +15,8 @@ from jaxtyping import Array
 from jaxrnn import checks
 from jaxrnn.analysis.counting import Work, count
 from jaxrnn.analysis.observing import calls
-from jaxrnn.types import Layer, Spec
+from jaxrnn.layers import batch_first
+from jaxrnn.types import Layer
 from jaxrnn.unrolling import unroll
 
 OTHERS = "others"
@@ -96,13 +97,6 @@ def started(owner: str, layer: Layer, xs: Any) -> tuple[Any, Any]:
     """(params, carry) as shapes."""
     params = jax.eval_shape(layer.init, jax.random.key(0))
     return params, jax.eval_shape(lambda p: layer.carry(batch_of(owner, layer, xs), p), params)
-
-
-def batch_first(made_by: Spec | None) -> bool:
-    """Whether what meets xs first is a batch_major(...), as far as the spec tells."""
-    if made_by is None or made_by.name in ("batch_major", "unroll"):
-        return made_by is not None and made_by.name == "batch_major"
-    return bool(made_by.children) and batch_first(made_by.children[0])
 
 
 def batch_of(owner: str, layer: Layer, xs: Any) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped
 
 from jaxrnn import checks
-from jaxrnn.analysis.complexity import batch_first
+from jaxrnn.layers import batch_first
 from jaxrnn.policy import default_float
 from jaxrnn.types import Carry, Layer, Params, Spec
 from jaxrnn.words import describe
