@@ -12,6 +12,7 @@ from jaxrnn.runner.config import Trained
 from jaxrnn.runner.tasks import TASKS
 
 OPTIONS = {name: [{}] for name, task in TASKS.items() if issubclass(task.config, Trained)}
+del OPTIONS["translate"]  # which shows no example of its input, so that it is not exported
 OPTIONS["series"] += [{"around": "last"}, {"around": "level"}]
 CASES = [(name, options) for name, several in OPTIONS.items() for options in several]
 
@@ -22,8 +23,7 @@ def test_the_file_gives_what_the_network_gives(name, options, tmp_path):
     config = dataclasses.replace(task.config(), **task.config.SMOKE | task.stand_in(tmp_path) | options)
     with jax.numpy_dtype_promotion("standard"), jax.enable_x64(False):
         problem = task.make(config)
-        if problem.example is None:
-            pytest.skip("shows no example of its input, so that it is not exported")
+        assert problem.example
         params, example = problem.layer.init(jax.random.key(0)), np.asarray(problem.example())
         params = jax.tree.map(lambda leaf: leaf + 0.1, params)  # none of them 0, so that all take part
         xs = jnp.stack([example, example[::-1]], 1)
