@@ -63,9 +63,9 @@ def run(options: Export) -> None:
     if found.problem.example is None:
         raise ValueError(f"run: {options.run} is a run of {found.name!r}, which shows no example of its input")
     example, real = example_of(found.problem)
-    folder = showing.new_folder(options.output or options.run / "export", "output")
-    began = time.perf_counter()
-    (folder / MODEL).write_bytes(serialized(found.problem, found.params, example))
+    began, model = time.perf_counter(), serialized(found.problem, found.params, example)
+    folder = showing.new_folder(options.output or options.run / "export", "output")  # none is left where that fails
+    (folder / MODEL).write_bytes(model)
     save(folder / WEIGHTS, found.params)
     if streams(found.problem):
         (folder / STREAM).write_bytes(streamed(found.problem.layer, found.params, example))
