@@ -14,8 +14,8 @@ from jaxrnn import checks
 def length_mask(lengths: Int[Array, "*batch"], T: int) -> Bool[Array, "T *batch"]:
     """True at the first `lengths` of T steps, for sequences padded at the end; length 0 is legal.
 
-    Raises ValueError when lengths are not whole numbers or T is negative, and on lengths that are not 0 to T, which it
-    does not see under jit.
+    Raises ValueError when lengths are not whole numbers or T is negative, and on lengths that are not 0 to T: not under
+    jit, nor of an array on an accelerator, for which it does not wait.
     """
     if not checks.is_size(T):
         raise ValueError(f"length_mask: T is {checks.short(T)}, wanted a whole number of at least 0")
@@ -34,9 +34,13 @@ def length_mask(lengths: Int[Array, "*batch"], T: int) -> Bool[Array, "T *batch"
 
 
 def _fit(lengths: Any, T: int) -> None:
-    """No length is below 0 or above T, where both are numbers that this process holds."""
-    if isinstance(lengths, Tracer) or jax.export.is_symbolic_dim(T) or not getattr(lengths, "is_fully_addressable", 1):
+    """No length is below 0 or above T, where both are numbers at hand."""
+    if isinstance(lengths, Tracer) or jax.export.is_symbolic_dim(T):
         return
+    if isinstance(lengths, jax.Array):
+        on_cpu = all(device.platform == "cpu" for device in lengths.devices())
+        if not (on_cpu and lengths.is_fully_addressable):
+            return
     given = np.asarray(lengths).astype(np.int64)
     wrong = given[(given < 0) | (given > T)]
     if wrong.size:
