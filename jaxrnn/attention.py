@@ -27,7 +27,7 @@ from jaxrnn import checks, initializers
 from jaxrnn.exporting import exportable
 from jaxrnn.masks import choose, zeroed
 from jaxrnn.policy import Policy, promote
-from jaxrnn.types import Carry, Cell, Keys, Memory, Spec, spec
+from jaxrnn.types import Carry, Cell, Keys, Memory, Spec, spec, specs_in
 
 ATTENTIONS = ("additive", "general", "dot")
 T = TypeVar("T")
@@ -142,11 +142,8 @@ def bind(
 
 def policy_in(made_by: Spec | None) -> Policy:
     """The one that `attend` was given within a layer, as far as its spec tells."""
-    if made_by is None:
-        return Policy()
-    if made_by.name == "attend":
-        return cast(Policy, dict(made_by.options)["policy"])
-    return next((found for child in made_by.children if (found := policy_in(child)) != Policy()), Policy())
+    given = [cast(Policy, dict(one.options)["policy"]) for one in specs_in(made_by) if one.name == "attend"]
+    return next((policy for policy in given if policy != Policy()), Policy())
 
 
 def has_attention(params: Any) -> bool:

@@ -6,7 +6,7 @@ They look at shapes and dtypes alone, so they work on tracers, and a compiled ca
 import difflib
 import math
 import numbers
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -161,18 +161,22 @@ def key(owner: str, value: Any, optional: bool = True) -> None:
         raise ValueError(f"{owner}: key is {short(value)}, wanted {wanted}")
 
 
-def like(owner: str, name: str, given: Any, wanted: Any, way_out: str) -> None:
-    """The pytree `given` has the structure, shapes and kinds of `wanted`; the first leaf that differs is named."""
+def like(owner: str, name: str, given: Any, wanted: Any, way_out: str | Callable[[], str]) -> None:
+    """The pytree `given` has the structure, shapes and kinds of `wanted`; the first leaf that differs is named.
+
+    way_out     in words, or what makes them, called where something differs
+    """
+    told = way_out if callable(way_out) else lambda: way_out
     want, want_structure = jax.tree.flatten(wanted)
     got, got_structure = jax.tree.flatten(given)
     if want_structure != got_structure or not all(hasattr(leaf, "dtype") for leaf in got):
-        raise ValueError(f"{owner}: {name} is {short(given)}, wanted {short(wanted)}; {way_out}")
+        raise ValueError(f"{owner}: {name} is {short(given)}, wanted {short(wanted)}; {told()}")
     for k, (g, w) in enumerate(zip(got, want, strict=True)):
         shape_differs = g.shape != w.shape
         if shape_differs or (jnp.issubdtype(w.dtype, jnp.floating) and not jnp.issubdtype(g.dtype, jnp.floating)):
             place = name + jax.tree_util.keystr(jax.tree.leaves_with_path(given)[k][0])
             kind = list(w.shape) if shape_differs else "floating point"
-            raise ValueError(f"{owner}: {place} is {describe(g)}, wanted {kind}; {way_out}")
+            raise ValueError(f"{owner}: {place} is {describe(g)}, wanted {kind}; {told()}")
 
 
 def parts(owner: str, name: str, value: Any, n: int) -> None:

@@ -4,7 +4,7 @@ Both are tuples of pure functions. Arrays never hide in them: a function closes 
 functions only, and parameters and carries are pytrees that travel as arguments.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any, NamedTuple
 
 from jaxtyping import Array, PRNGKeyArray, PyTree
@@ -27,6 +27,14 @@ class Spec(NamedTuple):
         """The call, less what says nothing: stack(unroll(lstm(n_in=3, n=16)), dense(n_in=16, n=1))."""
         told = [f"{name}={value!r}" for name, value in self.options if value not in (None, False, Policy())]
         return f"{self.name}({', '.join([*map(repr, self.children), *told])})"
+
+
+def specs_in(made_by: Spec | None) -> Iterator[Spec]:
+    """The spec of a cell or layer and those of all inside it, as far as it has one."""
+    if made_by is not None:
+        yield made_by
+        for child in made_by.children:
+            yield from specs_in(child)
 
 
 def spec(name: str, *children: "Cell | Layer", **options: Hashable) -> Spec:

@@ -95,7 +95,7 @@ def unroll(
         checks.key(name, key)
         batch = xs.shape[1:-1]
         checks.like(name, "params", _learned(params), wanted_params(), "layer.init(key) makes them")
-        checks.like(name, "carry", carry, wanted_carry(batch), _way_out(carry, xs))
+        checks.like(name, "carry", carry, wanted_carry(batch), lambda: _way_out(carry, xs))
         inputs = Inputs(xs, mask, reset)
         if (looking := observer()) is not None:
             return looking.unrolled(cell, reverse, params, carry, inputs, _split(key, xs.shape[0]))

@@ -2,7 +2,7 @@
 every method sees the same; without keys a wrapped cell is evaluated.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -16,7 +16,7 @@ from jaxrnn.methods.equations import bind, evaluate, flat_jaxpr, read
 from jaxrnn.observer import gates_told, named
 from jaxrnn.policy import promote
 from jaxrnn.transposable import transposable
-from jaxrnn.types import Carry, Cell, Gated, Keys, Linear, Params, Spec, spec
+from jaxrnn.types import Carry, Cell, Gated, Keys, Linear, Params, Spec, spec, specs_in
 
 # What h may go through on its way to a product: a gate's multiplication, and what changes no number.
 ON_THE_WAY = ("mul", "convert_element_type", "reshape", "broadcast_in_dim", "squeeze", "concatenate")
@@ -79,7 +79,7 @@ def zoneout(cell: Cell, h: float = 0.1, c: float = 0.1) -> Cell:
     fields = getattr(cell.carry(()), "_fields", ())
     if "h" not in fields:
         raise ValueError(f"zoneout: the cell's carry has {', '.join(fields) or 'no names'}, wanted h among them")
-    for made_by in _made_by(cell.spec):
+    for made_by in specs_in(cell.spec):
         drops_outputs = made_by.name == "variational_dropout" and dict(made_by.options)["outputs"]
         if made_by.name == "attend" or drops_outputs:
             way_out = f"wanted it around: {made_by.name}(zoneout(cell), ...)"
@@ -124,7 +124,7 @@ def variational_dropout(cell: Cell, inputs: float = 0.0, recurrent: float = 0.0,
     _rates("variational_dropout", inputs=inputs, recurrent=recurrent, outputs=outputs)
     if recurrent and "h" not in getattr(cell.carry(()), "_fields", ()):
         raise ValueError("variational_dropout: the cell's carry has no h, wanted one for recurrent > 0")
-    for made_by in _made_by(cell.spec):
+    for made_by in specs_in(cell.spec):
         if recurrent and made_by.name in ("attend", "clip_gradient"):
             way_out = f"wanted it around: {made_by.name}(variational_dropout(cell, ...), ...)"
             raise ValueError(f"variational_dropout: {made_by.name} reads h before its cell does, {way_out}")
@@ -291,14 +291,6 @@ def _width(made_by: Spec | None) -> int:
         return 0
     n = dict(made_by.options).get("n")
     return n if isinstance(n, int) else max(map(_width, made_by.children), default=0)
-
-
-def _made_by(made_by: Spec | None) -> Iterator[Spec]:
-    """The spec of a cell and those of the cells inside, as far as it has one."""
-    if made_by is not None:
-        yield made_by
-        for child in made_by.children:
-            yield from _made_by(child)
 
 
 def _is_cell(owner: str, value: Any) -> None:

@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from jaxrnn import checks
+from jaxrnn.analysis.stepping import widened
 from jaxrnn.analysis.tracking import fits
-from jaxrnn.policy import promote
 from jaxrnn.words import describe
 
 ROUNDS = 30  # of logistic regression
@@ -57,7 +57,7 @@ def probe(
     if not (shown.any() and judged.any()):
         counts = f"{int(shown.sum())} steps to fit and {int(judged.sum())} to score"
         raise ValueError(f"probe: there are {counts}, wanted at least 1 of each; see mask and held_out")
-    states = states.astype(promote(states.dtype, jnp.float32))
+    states = widened(states)
     if jnp.issubdtype(labels.dtype, jnp.floating):
         return of_numbers(states[shown], labels[shown], states[judged], labels[judged], ridge)
     if labels.dtype == bool:

@@ -6,7 +6,7 @@ method(cell, params, carry, xs, keys, checkpoint) -> (carry, ys), with the cell'
 from jaxrnn.methods.associative import associative
 from jaxrnn.methods.fused import fused
 from jaxrnn.methods.scan import scan
-from jaxrnn.types import Cell, Linear, Spec
+from jaxrnn.types import Cell, Linear, specs_in
 
 METHODS = {"scan": scan, "fused": fused, "associative": associative}
 
@@ -24,8 +24,4 @@ def auto(cell: Cell) -> str:
     it takes 2.7 times as long as `scan` (experiments/results/bench/log.md): what a step asks of the whole source is no
     product with a weight, and little is left to gather. Of other devices nothing is known yet.
     """
-    return "scan" if _attends(cell.spec) else "fused"
-
-
-def _attends(made_by: Spec | None) -> bool:
-    return made_by is not None and (made_by.name == "attend" or any(map(_attends, made_by.children)))
+    return "scan" if any(made_by.name == "attend" for made_by in specs_in(cell.spec)) else "fused"

@@ -146,14 +146,13 @@ def in_order(table: Table, name: str, parse: Parser) -> Float[np.ndarray, "rows"
     """Every row's time, from the first on, in seconds or in its own unit. Raises Disorder."""
     cells, times = table.columns[name], []
     for row, cell in enumerate(cells):
-        told = f"{table.where(row, name)} is {short(cell)}, wanted"
         try:
             times.append(parse(cell.strip()))
-            late = row > 0 and times[row] <= times[row - 1]
+            wanted = "" if row == 0 or times[row] > times[row - 1] else f"a time after {short(cells[row - 1])}"
         except (ValueError, TypeError):
-            raise Disorder(row, f"{told} a time like {short(cells[0])}") from None
-        if late:
-            raise Disorder(row, f"{told} a time after {short(cells[row - 1])}")
+            wanted = f"a time like {short(cells[0])}"
+        if wanted:
+            raise Disorder(row, f"{table.where(row, name)} is {short(cell)}, wanted {wanted}")
     return np.array([since.total_seconds() if isinstance(since := t - times[0], timedelta) else since for t in times])
 
 
