@@ -5,9 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import optax
+import optax.contrib
 
 from jaxrnn import checks
 from jaxrnn.runner.config import Trained
+
+ADAMS_SIZE = 0.2  # root mean square of Adam's updates over its rate, so that both want the same one (Liu et al. 2025)
 
 RULES: dict[str, Callable[..., optax.GradientTransformation]] = {
     "sgd": optax.sgd,
@@ -15,6 +18,9 @@ RULES: dict[str, Callable[..., optax.GradientTransformation]] = {
     "rmsprop": lambda rate: optax.rmsprop(rate, decay=0.95, eps=1e-8),
     "adam": optax.adam,
     "adamw": optax.adamw,
+    "muon": lambda rate, weight_decay=0.0: optax.contrib.muon(
+        rate, weight_decay=weight_decay, adam_weight_decay=weight_decay, consistent_rms=ADAMS_SIZE
+    ),
 }
 
 

@@ -50,7 +50,7 @@ class Trained(Config):
     batch
         Sequences in a batch.
     optimizer
-        sgd, momentum, rmsprop, adam, adamw or another optimiser of optax by its name there.
+        sgd, momentum, rmsprop, adam, adamw, muon or another optimiser of optax by its name there.
     rate
         Highest learning rate.
     schedule
