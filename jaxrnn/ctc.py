@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxrnn import checks
 from jaxrnn.exporting import exportable
-from jaxrnn.masks import length_mask, zeroed
+from jaxrnn.masks import first_steps, zeroed
 from jaxrnn.policy import promote
 from jaxrnn.sharding import axes_of, vary
 
@@ -61,7 +61,7 @@ def ctc_loss(
         raise ValueError(f"ctc_loss: labels is {checks.describe(labels)}, wanted {wanted}")
     if T == 0:
         raise ValueError(f"ctc_loss: logits is {checks.describe(logits)}, wanted at least one step")
-    real = _mask("ctc_loss", "label_lengths", label_lengths, labels.shape)
+    real = _mask("ctc_loss", "label_lengths", label_lengths, labels.shape, "N")
     return _loss(logits, mask, labels, real, int(blank))
 
 
@@ -237,14 +237,15 @@ def _door(owner: str, logits: Array, lengths: Array | None, blank: int) -> Bool[
     return _mask(owner, "lengths", lengths, logits.shape[:-1])
 
 
-def _mask(owner: str, name: str, lengths: Array | None, shape: tuple[int, ...]) -> Bool[Array, "T *batch"]:
+def _mask(
+    owner: str, name: str, lengths: Array | None, shape: tuple[int, ...], axis: str = "T"
+) -> Bool[Array, "T *batch"]:
     if lengths is None:
         return jnp.ones(shape, bool)
     checks.array(owner, name, lengths, 0, "[*batch]")
-    checks.whole(owner, name, lengths, "[*batch]")
     if lengths.shape != shape[1:]:
         raise ValueError(f"{owner}: {name} is {checks.describe(lengths)}, wanted {list(shape[1:])}, one a sequence")
-    return length_mask(lengths, shape[0])
+    return first_steps(owner, name, lengths, shape[0], axis)
 
 
 exportable(__name__)

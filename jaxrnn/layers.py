@@ -37,6 +37,7 @@ def stack(*layers: Layer) -> Layer:
         raise ValueError("stack: no layers given, wanted at least one")
     for position, layer in enumerate(layers):
         checks.layer("stack", f"layer {position}", layer)
+    placed = [_placed(f"stack: in layer {position}", layer) for position, layer in enumerate(layers)]
 
     def init(key: PRNGKeyArray) -> Params:
         checks.key("stack", key, optional=False)
@@ -46,14 +47,14 @@ def stack(*layers: Layer) -> Layer:
     def carry(batch_shape: tuple[int, ...], params: Params | None = None) -> Carry:
         each: Any = (None,) * len(layers) if params is None else params
         checks.parts("stack", "params", each, len(layers))
-        return tuple(layer.carry(batch_shape, p) for layer, p in zip(layers, each, strict=True))
+        return tuple(layer.carry(batch_shape, p) for layer, p in zip(placed, each, strict=True))
 
     def apply(params: Params, carry: Carry, xs: Array, *, key=None, mask=None, reset=None) -> tuple[Carry, Array]:
         checks.parts("stack", "params", params, len(layers))
         checks.parts("stack", "carry", carry, len(layers))
         keys = _keys("stack", key, len(layers))
         after = []
-        for layer, p, c, k in zip(layers, params, carry, keys, strict=True):
+        for layer, p, c, k in zip(placed, params, carry, keys, strict=True):
             c, xs = layer.apply(p, c, xs, key=k, mask=mask, reset=reset)
             after.append(c)
         return tuple(after), xs
@@ -298,6 +299,22 @@ def _timeless(
         return (), zeroed(f(params, zeroed(xs, mask), key), mask)
 
     return Layer(checked_init, carry, apply, made_by)
+
+
+def _placed(place: str, layer: Layer) -> Layer:
+    """The layer, which notes its place on its errors: their words fit every layer of its kind."""
+
+    def noting(call: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*given: Any, **where: Any) -> Any:
+            try:
+                return call(*given, **where)
+            except Exception as error:
+                error.add_note(f"{place}, {layer}")
+                raise
+
+        return called
+
+    return layer._replace(carry=noting(layer.carry), apply=noting(layer.apply))
 
 
 def _name(path: tuple[Any, ...]) -> str | None:

@@ -26,25 +26,31 @@ def length_mask(lengths: Int[Array, "*batch"], T: int) -> Bool[Array, "T *batch"
             raise ValueError(
                 f"length_mask: lengths is {checks.short(lengths)}, wanted whole numbers [*batch]"
             ) from None
-    checks.whole("length_mask", "lengths", lengths, "[*batch]")
-    _fit(lengths, T)
+    return first_steps("length_mask", "lengths", lengths, T)
+
+
+def first_steps(
+    owner: str, name: str, lengths: Int[Array, "*batch"], T: int, axis: str = "T"
+) -> Bool[Array, "T *batch"]:
+    """length_mask of the lengths that `owner` was given by this name, along an axis of its own."""
+    checks.whole(owner, name, lengths, "[*batch]")
+    if (wrong := _misfit(lengths, T)) is not None:
+        raise ValueError(f"{owner}: {name} has {wrong}, wanted 0 to {axis} = {T}")
     lengths = jnp.asarray(lengths)
     times = jnp.arange(T).reshape(T, *(1,) * lengths.ndim)
     return times < lengths.astype(times.dtype)
 
 
-def _fit(lengths: Any, T: int) -> None:
-    """No length is below 0 or above T, where both are numbers at hand."""
+def _misfit(lengths: Any, T: int) -> int | None:
+    """A length below 0 or above T, where both are numbers at hand."""
     if isinstance(lengths, Tracer) or jax.export.is_symbolic_dim(T):
-        return
+        return None
     if isinstance(lengths, jax.Array):
         on_cpu = all(device.platform == "cpu" for device in lengths.devices())
         if not (on_cpu and lengths.is_fully_addressable):
-            return
+            return None
     given = np.asarray(lengths).astype(np.int64)
-    wrong = given[(given < 0) | (given > T)]
-    if wrong.size:
-        raise ValueError(f"length_mask: lengths has {wrong[0]}, wanted 0 to T = {T}")
+    return next(iter(given[(given < 0) | (given > T)]), None)
 
 
 def choose(where: Bool[Array, "*batch"], a: Array, b: Array) -> Array:

@@ -54,8 +54,8 @@ def unroll(
     @jax.jit
     def run(params: Params, carry: Carry, inputs: Inputs, key: PRNGKeyArray | None) -> tuple[Carry, Array]:
         # A scan's carry must vary as the rest does; were the params not to, their gradient would be summed over
-        # devices at every step inside the loop rather than once after it.
-        params, carry = vary((params, carry), axes_of(params, carry, inputs))
+        # devices at every step inside the loop rather than once after it. Noise varies as the key does.
+        params, carry = vary((params, carry), axes_of(params, carry, inputs, key))
         # scan alone need not count the steps
         serve = METHODS["scan"] if jax.export.is_symbolic_dim(inputs.xs.shape[0]) else chosen
         inputs = backwards(inputs) if reverse else inputs

@@ -41,7 +41,8 @@ def learned_carry(cell: Cell) -> Cell:
         if params is None:
             return cell.carry(batch_shape)
         zeros = cell.carry(batch_shape, params.cell)
-        return jax.tree.map(lambda z, start: jnp.broadcast_to(start.astype(z.dtype), z.shape), zeros, params.start)
+        # jnp.array copies: were the carry of one sequence the start itself, to donate it would delete the params.
+        return jax.tree.map(lambda z, start: jnp.broadcast_to(jnp.array(start, z.dtype), z.shape), zeros, params.start)
 
     return cell._replace(
         init=init,

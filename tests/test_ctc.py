@@ -269,6 +269,12 @@ MISTAKES = [
         lambda: ctc_loss(LOGITS, LABELS, label_lengths=jnp.ones(2)),
         "ctc_loss: label_lengths is float64[2], wanted whole numbers [*batch]",
     ),
+    (lambda: ctc_loss(LOGITS, LABELS, jnp.array([5, 4])), "ctc_loss: lengths has 5, wanted 0 to T = 4"),
+    (
+        lambda: ctc_loss(LOGITS, LABELS, label_lengths=jnp.array([4, 3])),
+        "ctc_loss: label_lengths has 4, wanted 0 to N = 3",
+    ),
+    (lambda: ctc_greedy(LOGITS, jnp.array([4, -1])), "ctc_greedy: lengths has -1, wanted 0 to T = 4"),
     (lambda: ctc_loss(LOGITS[:0], LABELS), "ctc_loss: logits is float64[0, 2, 3], wanted at least one step"),
     (lambda: ctc_loss(LOGITS, LABELS, blank=3), "ctc_loss: blank is 3, wanted one of the 3 features of logits"),
     (

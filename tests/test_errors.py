@@ -388,6 +388,21 @@ def test_a_mistake_under_jit_is_answered_the_same(call, message):
     assert complaint(jax.jit(call), GIVEN) == message
 
 
+@pytest.mark.parametrize("outer", [lambda f: f, jax.jit], ids=["eager", "jit"])
+def test_a_stack_tells_the_place_of_the_layer_that_complains(outer):
+    """Beside the layer's own message, and for each of the stacks it stands in, the innermost first."""
+    inner = stack(LSTM, dense(N, N), DENSE)
+    layer = stack(inner, dense(N, 2))
+    given = params(layer)
+    with pytest.raises(ValueError, match="dense: x has 4 features, weights expect 3 ") as error:
+        outer(layer.apply)(given, layer.carry((B,)), GIVEN.xs)
+    notes = [note for note in error.value.__notes__ if note.startswith("stack")]  # JAX adds one of its own
+    assert notes == ["stack: in layer 2, dense(n_in=3, n=4)", f"stack: in layer 0, {inner}"]
+    with pytest.raises(ValueError, match=r"dense: params\.w is ") as error:
+        layer.carry((B,), (given[0], GIVEN.dense))
+    assert error.value.__notes__ == ["stack: in layer 1, dense(n_in=4, n=2)"]
+
+
 SIZED = {**{name: (cell, ("n_in", "n")) for name, cell in CELLS.items()}, "dense": (dense, ("n_in", "n"))}
 SIZED["embed"] = (embed, ("vocab", "n"))
 

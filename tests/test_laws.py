@@ -163,8 +163,10 @@ def test_the_default_dtype_follows_jax(name):
 
 
 @cells(TESTED)
-def test_each_leaf_of_a_carry_may_be_donated(name):
+@pytest.mark.parametrize("batch", [(), (B,)], ids=["no batch", "batch"])
+def test_a_carry_may_be_donated_and_the_params_stay(name, batch):
+    """No two leaves are one array, neither of the carry nor of the carry and the params it was made for."""
     cell = TESTED[name](N_IN, N)
     for params in (None, cell.init(jax.random.key(0))):
-        buffers = [leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(cell.carry((B,), params))]
+        buffers = [leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves((params, cell.carry(batch, params)))]
         assert len(set(buffers)) == len(buffers)

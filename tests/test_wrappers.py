@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import PartitionSpec as P
 from tiny import DERIVED, N_IN, B, N, T, close, loss, randomized
 
 from jaxrnn import (
@@ -64,6 +65,25 @@ def test_every_method_and_chunk_draws_the_same_noise(name):
     for method in serving(WRAPPED[name]):
         layer = unroll(WRAPPED[name], method, checkpoint=2)
         close(jax.jit(lambda *a, f=layer.apply: f(*a, key=KEY, mask=MASK, reset=RESET))(*given), wanted)
+
+
+@pytest.mark.parametrize("method", ["scan", "fused"])
+@pytest.mark.parametrize("name", ["zoneout", "variational_dropout"])
+def test_devices_that_share_all_but_a_key_draw_noise_of_their_own(name, method):
+    layer = unroll(WRAPPED[name], method)
+    params, carry, xs = arguments(layer)
+    keys = jax.random.split(KEY)
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+
+    def mine(params, keys):
+        ys = layer.apply(params, carry, xs, key=keys[0])[1]
+        return ys[None]
+
+    shared = jax.jit(jax.shard_map(mine, mesh=mesh, in_specs=(P(), P("data")), out_specs=P("data")))
+    each = jax.jit(jax.vmap(lambda params, key: layer.apply(params, carry, xs, key=key)[1], (None, 0)))
+    one, two = (jax.vjp(lambda params, f=f: f(params, keys), params) for f in (each, shared))
+    close(two[0], one[0])
+    close(two[1](jnp.sin(one[0])), one[1](jnp.sin(one[0])), DERIVED)
 
 
 @wrapped
