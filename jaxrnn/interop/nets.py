@@ -98,7 +98,7 @@ def read(
     body = body.children[0] if last else body
     rows, rates, outputs = [], [], []
     for part, weights in _parts(body, params):
-        if whole and part.name == "dense" and rows:
+        if whole and part.name == "dense":
             _plain_floats(owner, framework, part, weights)
             outputs.append(weights)
         elif outputs:
@@ -169,8 +169,12 @@ def _one(owner: str, framework: str, spec: Spec, params: Any, served: dict[str, 
     ys = spec.name if spec.name in ("last", "first", "flipped") else "all"
     run = spec if ys == "all" else spec.children[0]
     if run.name != "unroll":
-        raise ValueError(f"{owner}: {framework} has no layer for {run.name}; wanted unroll(cell), perhaps in a stack")
+        has = f"{framework}'s recurrent layers have no {run.name}"
+        raise ValueError(f"{owner}: {has}; wanted unroll(cell), perhaps in a stack")
     cell = run.children[0]
+    if cell.name == "learned_carry":
+        way_out = "convert the layer without it, with params.cell, and begin from params.start"
+        raise ValueError(f"{owner}: {framework} has no learned_carry, a state is an argument there; {way_out}")
     if cell.name not in served:
         raise ValueError(f"{owner}: {framework} has no {cell.name}; it has {', '.join(served)}")
     one = One(cell, params, bool(dict(run.options)["reverse"]), ys)
@@ -233,6 +237,12 @@ def gru_of(owner: str, form: Any, w_x: Any, w_h: Any, b: Any = None, b_n: Any = 
     cell = gru(n_in, n, form, policy=policy_of(owner, w_x))
     inner = _bias(w_h[:, :n], b_n) if form == "after" else None
     return cell, _fitting(owner, cell, GRUParams(_array(w_x), _array(w_h), _bias(w_x, b), inner))
+
+
+def dense_of(owner: str, w: Any, b: Any = None) -> tuple[Layer, layers.Dense]:
+    """The layer with these weights [n_in, n] and [n]."""
+    layer = layers.dense(*np.shape(w), policy=policy_of(owner, w))
+    return layer, layers.Dense(_array(w), _bias(w, b))
 
 
 def _fitting(owner: str, cell: Cell, params: Any) -> Params:

@@ -1,17 +1,18 @@
 """ONNX's RNN, LSTM and GRU operators: W [directions, blocks * n, n_in], blocks i, o, f, c and z, r, h, and two biases.
 
 The LSTM has diagonal peepholes P [i, o, f]. The GRU's linear_before_reset=1 is the form "after", 0 is "before".
-Every layer is a node, then a Transpose and a Reshape that join its directions along the features.
+Every layer is a node, then a Transpose and a Reshape that join its directions along the features. A node that is given
+no states begins from zeros.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from jaxrnn import layers
+from jaxrnn import checks, layers
 from jaxrnn.interop import nets
 from jaxrnn.types import Cell, Layer, Params
 from jaxrnn.unrolling import unroll
@@ -24,83 +25,137 @@ PEEPHOLES = (0, 2, 1)  # i, o, f and i, f, o
 DIRECTIONS = {"forward": [False], "reverse": [True], "bidirectional": [False, True]}
 
 
-def to_onnx(layer: Layer, params: Params) -> onnx.ModelProto:
-    """The model: xs [T, B, n_in] and the states h_0, c_0, h_1, ... [directions, B, n] -> ys, h_0_after, c_0_after, ...
+class _Graph(NamedTuple):
+    """A model as it grows."""
 
-    Dense layers may stand at the end, and all of it under `last`, whose ys [B, n] are those of step T - 1.
+    element: int  # the type of its numbers
+    inputs: list[onnx.ValueInfoProto]
+    outputs: list[onnx.ValueInfoProto]
+    nodes: list[onnx.NodeProto]
+    arrays: dict[str, Any]
+
+    def add(self, op: str, given: list[str], made: str, **attributes: Any) -> str:
+        """A node that makes one array, whose name comes back."""
+        self.nodes.append(helper.make_node(op, given, [made], **attributes))
+        return made
+
+    def value(self, name: str, *shape: str | int) -> onnx.ValueInfoProto:
+        return helper.make_tensor_value_info(name, self.element, shape)
+
+
+def to_onnx(layer: Layer, params: Params, *, states: bool = False, lengths: bool = False) -> onnx.ModelProto:
+    """The model: xs [T, B, n_in] -> ys [T, B, n], from states that are zeros.
+
+    states      also from h_0, c_0, h_1, ... [directions, B, n], those of each layer, to h_0_after, c_0_after, ...
+                That is how one streams, and how one begins where a `learned_carry` does.
+    lengths     also from int32 lengths [B], 0 to T: what mask=length_mask(lengths, T) is here
+
+    Dense layers may stand at the end, and all of it under `last`, whose ys [B, n] are those of the last step.
     Raises ValueError on full peepholes, the article's GRU, batch_major, and directions that differ.
     """
+    checks.flag("to_onnx", states=states, lengths=lengths)
     net = nets.read("to_onnx", "ONNX", layer, params, whole=True, **SERVED)
     if net.batch_major:
         raise ValueError("to_onnx: ONNX has time first, wanted the layer without batch_major")
     if not net.rows:
         raise ValueError("to_onnx: the layer has no recurrent part, wanted unroll(cell), perhaps in a stack")
+    graph = _Graph(_element(net), [], [], [], {})
+    graph.inputs.append(graph.value("xs", "T", "B", net.rows[0][0].n_in))
+    if lengths:
+        graph.inputs.append(helper.make_tensor_value_info("lengths", TensorProto.INT32, ["B"]))
+    current = _steps(graph, net, states, lengths)
+    if lengths:
+        current = _padded(graph, current, net.last, states)
+    elif net.last:
+        graph.arrays["last"] = -1
+        current = graph.add("Gather", [current, "last"], "at_last", axis=0)
+    graph.add("Identity", [current], "ys")
+    n = net.outputs[-1].b.size if net.outputs else len(net.rows[-1]) * net.rows[-1][0].n
+    ys = graph.value("ys", *["T"] * (not net.last), "B", n)
+    stored = [numpy_helper.from_array(np.asarray(array), name) for name, array in graph.arrays.items()]
+    made = helper.make_graph(graph.nodes, "jaxrnn", graph.inputs, [ys, *graph.outputs], stored)
+    # Opset 17 is of 2022: older readers know it, and these operators have not changed their meaning since.
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8, producer_name="jaxrnn")
+    onnx.checker.check_model(model)
+    return model
+
+
+def _element(net: nets.Net) -> int:
     dtypes = {one.dtype for row in net.rows for one in row} | {np.dtype(out.w.dtype) for out in net.outputs}
     if len(dtypes) > 1:
         raise ValueError(f"to_onnx: the layers are {', '.join(sorted(map(str, dtypes)))}, wanted one dtype")
-    element = TensorProto.FLOAT if dtypes == {np.dtype(np.float32)} else TensorProto.DOUBLE
-    inputs, outputs, nodes, arrays = [], [], [], {}
+    return helper.np_dtype_to_tensor_dtype(dtypes.pop())
+
+
+def _steps(graph: _Graph, net: nets.Net, states: bool, lengths: bool) -> str:
+    """The layers one after another; the name of what the last one gives at every step."""
     current = "xs"
     for k, (row, rate) in enumerate(zip(net.rows, net.rates, strict=True)):
-        first = _alike(k, row)
-        states = ["h", "c"] if first.cell.name == "lstm" else ["h"]
-        shape = [len(row), "B", first.n]
-        inputs += [helper.make_tensor_value_info(f"{s}_{k}", element, shape) for s in states]
-        outputs += [helper.make_tensor_value_info(f"{s}_{k}_after", element, shape) for s in states]
-        named = {f"{name}_{k}": array for name, array in _weights(row).items()}
-        arrays |= named | {f"shape_{k}": np.array([0, 0, len(row) * first.n])}
-        given = [
-            current,
-            f"W_{k}",
-            f"R_{k}",
-            f"B_{k}",
-            "",
-            *(f"{s}_{k}" for s in states),
-            *([f"P_{k}"] * (f"P_{k}" in named)),
-        ]
-        made = [f"y_{k}", *(f"{s}_{k}_after" for s in states)]
-        nodes.append(helper.make_node(OPERATORS[first.cell.name], given, made, **_attributes(row)))
-        nodes.append(helper.make_node("Transpose", [f"y_{k}"], [f"turned_{k}"], perm=[0, 2, 1, 3]))
-        nodes.append(helper.make_node("Reshape", [f"turned_{k}", f"shape_{k}"], [f"joined_{k}"]))
-        current = f"joined_{k}"
+        current = _recurrent(graph, k, row, current, states, lengths)
         if rate:
-            arrays[f"rate_{k}"] = np.float32(rate)
-            nodes.append(helper.make_node("Dropout", [current, f"rate_{k}"], [f"dropped_{k}"]))
-            current = f"dropped_{k}"
-    features = len(net.rows[-1]) * net.rows[-1][0].n
+            graph.arrays[f"rate_{k}"] = np.float32(rate)
+            current = graph.add("Dropout", [current, f"rate_{k}"], f"dropped_{k}")
     for k, out in enumerate(net.outputs):
-        arrays |= {f"dense_{k}": np.asarray(out.w), f"bias_{k}": np.asarray(out.b)}
-        nodes.append(helper.make_node("MatMul", [current, f"dense_{k}"], [f"product_{k}"]))
-        nodes.append(helper.make_node("Add", [f"product_{k}", f"bias_{k}"], [f"out_{k}"]))
-        current, features = f"out_{k}", out.b.shape[0]
-    if net.last:
-        arrays["last"] = np.array(-1)
-        nodes.append(helper.make_node("Gather", [current, "last"], ["at_last"], axis=0))
-        current = "at_last"
-    nodes.append(helper.make_node("Identity", [current], ["ys"]))
-    xs = helper.make_tensor_value_info("xs", element, ["T", "B", net.rows[0][0].n_in])
-    ys = helper.make_tensor_value_info("ys", element, ["T"] * (not net.last) + ["B", features])
-    stored = [numpy_helper.from_array(np.asarray(array), name) for name, array in arrays.items()]
-    graph = helper.make_graph(nodes, "jaxrnn", [xs, *inputs], [ys, *outputs], stored)
-    # Opset 17 is of 2022: older readers know it, and these operators have not changed their meaning since.
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8, producer_name="jaxrnn")
-    onnx.checker.check_model(model)
-    return model
+        graph.arrays.update({f"dense_{k}": out.w, f"bias_{k}": out.b})
+        product = graph.add("MatMul", [current, f"dense_{k}"], f"product_{k}")
+        current = graph.add("Add", [product, f"bias_{k}"], f"out_{k}")
+    return current
+
+
+def _recurrent(graph: _Graph, k: int, row: tuple[nets.One, ...], current: str, states: bool, lengths: bool) -> str:
+    """Layer k, which reads `current`; the name of its ys [T, B, directions * n]."""
+    first = _alike(k, row)
+    weights = {f"{name}_{k}": array for name, array in _weights(row).items()}
+    graph.arrays.update(weights | {f"shape_{k}": [0, 0, len(row) * first.n]})
+    kinds = ["h", "c"] if first.cell.name == "lstm" else ["h"]
+    before = [f"{kind}_{k}" if states else "" for kind in kinds]
+    after = [f"{name}_{'ended' if lengths else 'after'}" for name in before if name]
+    given = [current, f"W_{k}", f"R_{k}", f"B_{k}", "lengths" * lengths, *before, *[f"P_{k}"] * (f"P_{k}" in weights)]
+    graph.nodes.append(helper.make_node(OPERATORS[first.cell.name], given, [f"y_{k}", *after], **_attributes(row)))
+    for name in filter(None, before):
+        graph.inputs.append(graph.value(name, len(row), "B", first.n))
+        graph.outputs.append(graph.value(f"{name}_after", len(row), "B", first.n))
+    turned = graph.add("Transpose", [f"y_{k}"], f"turned_{k}", perm=[0, 2, 1, 3])
+    return graph.add("Reshape", [turned, f"shape_{k}"], f"joined_{k}")
+
+
+def _padded(graph: _Graph, current: str, last: bool, states: bool) -> str:
+    """The name of ys with zeros from each length on, where a dense layer has its bias; under `last` of each last step.
+
+    The states of a sequence of length 0 are held, where onnxruntime gives zeros.
+    """
+    nothing = np.zeros((), helper.tensor_dtype_to_np_dtype(graph.element))
+    graph.arrays.update(zero=0, one=1, as_ends=[-1, 1], as_steps=[-1, 1, 1], nothing=nothing)
+    graph.add("Cast", ["lengths"], "whole", to=TensorProto.INT64)
+    graph.add("Reshape", ["whole", "as_ends"], "ends")  # [B, 1]
+    graph.add("Shape", ["xs"], "sizes")
+    graph.add("Gather", ["sizes", "zero"], "number")  # T
+    graph.add("Range", ["zero", "number", "one"], "range")
+    graph.add("Reshape", ["range", "as_steps"], "steps")  # [T, 1, 1]
+    if states:
+        graph.add("Less", ["zero", "ends"], "any")
+        for given in graph.inputs[2:]:
+            graph.add("Where", ["any", f"{given.name}_ended", given.name], f"{given.name}_after")
+    if not last:
+        graph.add("Less", ["steps", "ends"], "real")
+        return graph.add("Where", ["real", current, "nothing"], "zeroed")
+    graph.arrays["axes"] = [0]
+    graph.add("Sub", ["ends", "one"], "last")
+    graph.add("Equal", ["steps", "last"], "real")
+    graph.add("Where", ["real", current, "nothing"], "zeroed")
+    return graph.add("ReduceSum", ["zeroed", "axes"], "at_last", keepdims=0)
 
 
 def _alike(k: int, row: tuple[nets.One, ...]) -> nets.One:
     """The first of a node's directions; the other has its kind and sizes."""
     first = row[0]
     for one in row:
-        if one.ys != "all" or (one.cell.name, one.kind, one.n_in, one.n) != (
-            first.cell.name,
-            first.kind,
-            first.n_in,
-            first.n,
-        ):
+        if one.ys != "all":
             raise ValueError(
-                f"to_onnx: the directions of layer {k} differ in more than their weights, or give not all ys"
+                f"to_onnx: layer {k} is {one.ys}(...), wanted all its ys; last goes around the stack, dense layers too"
             )
+        if (one.cell.name, one.kind, one.n_in, one.n) != (first.cell.name, first.kind, first.n_in, first.n):
+            raise ValueError(f"to_onnx: the directions of layer {k} differ in more than their weights")
     return first
 
 
@@ -160,7 +215,7 @@ def from_onnx(model: onnx.ModelProto) -> tuple[Layer, Params]:
         elif node.op_type == "Dropout":
             chain.append((layers.dropout(_rate(node, options, arrays)), ()))
         elif node.op_type == "MatMul" and chain and node.input[1] in arrays and not ended:
-            chain.append(_dense(arrays[node.input[1]]))
+            chain.append(nets.dense_of("from_onnx", arrays[node.input[1]]))
         elif node.op_type == "Add" and before == "MatMul" and node.input[1] in arrays:
             chain[-1] = (chain[-1][0], chain[-1][1]._replace(b=jnp.asarray(arrays[node.input[1]])))
         elif node.op_type == "Gather" and chain and _is_last(node, options, arrays):
@@ -187,11 +242,6 @@ def _rate(node: Any, options: dict[str, Any], arrays: dict[str, np.ndarray]) -> 
     if ratio and ratio not in arrays:
         raise ValueError("from_onnx: ratio of Dropout is computed in the model, wanted it stored")
     return float(arrays[ratio]) if ratio else options.get("ratio", 0.5)
-
-
-def _dense(w: np.ndarray) -> tuple[Layer, Params]:
-    made = layers.dense(*w.shape, policy=nets.policy_of("from_onnx", w))
-    return made, layers.Dense(jnp.asarray(w), jnp.zeros(w.shape[1], w.dtype))
 
 
 def _is_last(node: Any, options: dict[str, Any], arrays: dict[str, np.ndarray]) -> bool:

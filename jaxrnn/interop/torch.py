@@ -2,6 +2,7 @@
 
 The two are only ever added, so here they are one, but for b_hh of the GRU's n block, which r weighs: b_n. What goes
 to PyTorch has its bias in b_ih, and zeros in b_hh. nn.LSTM(proj_size=...) is lstm_projected: weight_hr is w_hr turned.
+nn.Linear is dense, so that a module of one's own can be taken apart and put together again by `stack`.
 """
 
 from typing import Any
@@ -17,13 +18,18 @@ SERVED = {"elman": ("tanh", "relu"), "lstm": (None,), "lstm_projected": (None,),
 
 
 def from_torch(module: torch.nn.Module) -> tuple[Layer, Params]:
-    """(layer, params) of an nn.RNN, nn.LSTM or nn.GRU; batch_major(...) where it has batch_first.
+    """(layer, params) of an nn.RNN, nn.LSTM or nn.GRU; batch_major(...) where it has batch_first. nn.Linear is `dense`.
 
-    dropout becomes `dropout` between the layers, which acts when `apply` is given a key.
+    dropout becomes `dropout` between the layers, which acts when `apply` is given a key. No weight depends on
+    batch_first: module.batch_first = False before gives the layer with time first, for `last` and to_onnx.
     Raises ValueError on other modules.
     """
+    if isinstance(module, torch.nn.Linear):
+        b = None if module.bias is None else _numpy(module.bias)
+        return nets.dense_of("from_torch", _numpy(module.weight).T, b)
     if not isinstance(module, torch.nn.RNN | torch.nn.LSTM | torch.nn.GRU):
-        raise ValueError(f"from_torch: module is a {type(module).__name__}, wanted nn.RNN, nn.LSTM or nn.GRU")
+        wanted = "wanted nn.RNN, nn.LSTM, nn.GRU or nn.Linear; convert a module's parts, and stack(...) them"
+        raise ValueError(f"from_torch: module is a {type(module).__name__}, {wanted}")
     directions = ("", "_reverse") if module.bidirectional else ("",)
     rows = [nets.directed([_cell(module, f"_l{k}{d}") for d in directions]) for k in range(module.num_layers)]
     layer, params = nets.stacked(rows, module.dropout)
@@ -45,12 +51,15 @@ def _cell(module: Any, suffix: str) -> tuple[Cell, Params]:
     return nets.gru_of("from_torch", "after", w_ih.T, w_hh.T, b_ih + np.where(inner, 0, b_hh), b_hh[inner])
 
 
-def to_torch(layer: Layer, params: Params) -> torch.nn.RNN | torch.nn.LSTM | torch.nn.GRU:
-    """The nn.RNN, nn.LSTM or nn.GRU, on the CPU, that computes what `layer` does.
+def to_torch(layer: Layer, params: Params) -> torch.nn.RNN | torch.nn.LSTM | torch.nn.GRU | torch.nn.Linear:
+    """The nn.RNN, nn.LSTM or nn.GRU, or of a `dense` alone the nn.Linear, on the CPU, that computes what `layer` does.
 
     Raises ValueError on what none of them computes: peepholes, a projection that is no narrower than n, other forms
     of the GRU, other activations, layers of different kinds or sizes, dropout that is not the same between all layers.
     """
+    if getattr(getattr(layer, "spec", None), "name", "") == "dense":
+        (out,) = nets.read("to_torch", "PyTorch", layer, params, whole=True).outputs
+        return _linear(out)
     net = nets.read("to_torch", "PyTorch", layer, params, **SERVED)
     first = nets.alike("to_torch", "PyTorch", net)
     *between, after = net.rates
@@ -83,6 +92,13 @@ def to_torch(layer: Layer, params: Params) -> torch.nn.RNN | torch.nn.LSTM | tor
         for name, array in _weights(one.params).items()
     }
     module.load_state_dict(weights)
+    return module
+
+
+def _linear(params: layers.Dense) -> torch.nn.Linear:
+    w, b = torch.tensor(np.array(params.w).T.copy()), torch.tensor(np.array(params.b))
+    module = torch.nn.Linear(w.shape[1], w.shape[0], dtype=w.dtype)
+    module.load_state_dict({"weight": w, "bias": b})
     return module
 
 

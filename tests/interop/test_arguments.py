@@ -21,7 +21,10 @@ HOMES = {"linen": "flax", "nnx": "flax", "cudnn": "jax", "files": "jax"}
 BATCH_MAJOR = ("to_keras", "to_cudnn")
 SHORT = "Params(w_x=float32[3, 16], w_h=float32[4, 16], b=float32[16], peepholes=None)"
 FROM = {
-    "from_torch": {"module": "from_torch: module is a NoneType, wanted nn.RNN, nn.LSTM or nn.GRU"},
+    "from_torch": {
+        "module": "from_torch: module is a NoneType, wanted nn.RNN, nn.LSTM, nn.GRU or nn.Linear; convert a module's "
+        "parts, and stack(...) them"
+    },
     "from_keras": {
         "layer": "from_keras: layer is a NoneType, wanted a SimpleRNN, LSTM or GRU, or a Bidirectional of them"
     },
@@ -64,6 +67,7 @@ TO = {
     for name in jaxrnn.interop.__all__
     if name.startswith("to_")
 }
+TO["to_onnx"] |= {name: f"to_onnx: {name} is None, wanted True or False" for name in ("states", "lengths")}
 MESSAGES = FROM | TO
 
 

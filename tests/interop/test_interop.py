@@ -74,7 +74,7 @@ def test_what_a_spec_says_and_no_framework_knows_is_refused():
     refused("to_test: Test has no custom; it has lstm", read, unroll(own))
     layer = unroll(cell)
     bare = Layer(layer.init, layer.carry, layer.apply)
-    refused("to_test: Test has no layer for custom; wanted unroll(cell), perhaps in a stack", read, bare)
+    refused("to_test: Test's recurrent layers have no custom; wanted unroll(cell), perhaps in a stack", read, bare)
     refused("to_test: layer is a Cell, wanted a Layer", read, cell, ())
 
 

@@ -6,10 +6,25 @@ onnxruntime has no gradients of these, so that values are all there is to compar
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxrnn import batch_major, bidirectional, dense, dropout, elman, embed, gru, last, lstm, stack, unroll
+from jaxrnn import (
+    batch_major,
+    bidirectional,
+    dense,
+    dropout,
+    elman,
+    embed,
+    gru,
+    last,
+    learned_carry,
+    length_mask,
+    lstm,
+    stack,
+    unroll,
+)
 
 from .comparing import B, T, close, made, randomized, refused
 
@@ -66,14 +81,55 @@ def test_values_and_final_states_are_those_of_onnxruntime(name):
     params = made(layer)
     xs, carry = randomized(1, (np.zeros((T, B, 3)), layer.carry((B,), params)))
     after, ys = layer.apply(params, carry, xs)
-    close((np.asarray(ys), as_states(layer, after)), theirs(to_onnx(layer, params), xs, as_states(layer, carry)))
+    model = to_onnx(layer, params, states=True)
+    close((np.asarray(ys), as_states(layer, after)), theirs(model, xs, as_states(layer, carry)))
 
 
 @layers
-def test_the_round_trip_is_exact(name):
+def test_a_model_without_states_begins_at_zeros_with_any_batch(name):
     layer = LAYERS[name]
     params = made(layer)
-    other, others = from_onnx(to_onnx(layer, params))
+    model = to_onnx(layer, params)
+    for batch in (1, B):
+        xs = randomized(1, np.zeros((T, batch, 3)))
+        _, ys = layer.apply(params, layer.carry((batch,), params), xs)
+        close((np.asarray(ys), []), theirs(model, xs, ()))
+
+
+@layers
+@pytest.mark.parametrize("states", [True, False])
+def test_lengths_are_a_mask(name, states):
+    """Whatever stands in the padding, and where a sequence has no step, it keeps its states."""
+    layer, lengths = LAYERS[name], jnp.array([T - 1, 2, 0, 1], jnp.int32)
+    params, mask = made(layer), length_mask(lengths, T)
+    xs, carry = randomized(1, (np.zeros((T, 4, 3)), layer.carry((4,), params)))
+    xs = jnp.where(mask[..., None], xs, jnp.nan)
+    after, ys = layer.apply(params, carry if states else layer.carry((4,), params), xs, mask=mask)
+    given, wanted = (as_states(layer, c) if states else [] for c in (carry, after))
+    model = to_onnx(layer, params, states=states, lengths=True)
+    assert [given.name for given in model.graph.input[:2]] == ["xs", "lengths"]
+    close((np.asarray(ys), wanted), theirs(model, xs, (lengths, *given)))
+    with pytest.raises(ValueError, match=r"is given sequence_lens, wanted it without"):
+        from_onnx(model)
+
+
+def test_a_learned_start_is_a_state_that_is_given():
+    layer = unroll(learned_carry(lstm(3, 4)))
+    params = made(layer)
+    message = "to_onnx: ONNX has no learned_carry, a state is an argument there; convert the layer without it, with "
+    refused(f"{message}params.cell, and begin from params.start", to_onnx, layer, params)
+    model = to_onnx(unroll(lstm(3, 4)), params.cell, states=True)
+    xs = randomized(1, np.zeros((T, B, 3)))
+    start = layer.carry((B,), params)
+    close(np.asarray(layer.apply(params, start, xs)[1]), theirs(model, xs, as_states(layer, start))[0])
+
+
+@layers
+@pytest.mark.parametrize("states", [True, False])
+def test_the_round_trip_is_exact(name, states):
+    layer = LAYERS[name]
+    params = made(layer)
+    other, others = from_onnx(to_onnx(layer, params, states=states))
     assert jax.tree.structure(others) == jax.tree.structure(params)
     assert all(map(np.array_equal, jax.tree.leaves(others), jax.tree.leaves(params)))
     assert [leaf.dtype for leaf in jax.tree.leaves(others)] == [np.float32] * len(jax.tree.leaves(params))
@@ -210,15 +266,27 @@ def test_a_state_from_another_node_is_refused():
         ),
         (
             bidirectional(unroll(lstm(3, 4)), unroll(gru(3, 4), reverse=True)),
-            "to_onnx: the directions of layer 0 differ in more than their weights, or give not all ys",
+            "to_onnx: the directions of layer 0 differ in more than their weights",
+        ),
+        (
+            stack(last(unroll(gru(3, 4))), dense(4, 2)),
+            "to_onnx: layer 0 is last(...), wanted all its ys; last goes around the stack, dense layers too",
         ),
         (
             stack(unroll(gru(3, 4)), dense(4, 2), unroll(gru(2, 4))),
             "to_onnx: unroll comes after dense, wanted dense layers at the end alone",
         ),
         (
+            stack(dense(3, 3), unroll(gru(3, 4))),
+            "to_onnx: unroll comes after dense, wanted dense layers at the end alone",
+        ),
+        (
+            dense(3, 3),
+            "to_onnx: the layer has no recurrent part, wanted unroll(cell), perhaps in a stack",
+        ),
+        (
             stack(embed(9, 3), unroll(gru(3, 4))),
-            "to_onnx: ONNX has no layer for embed; wanted unroll(cell), perhaps in a stack",
+            "to_onnx: ONNX's recurrent layers have no embed; wanted unroll(cell), perhaps in a stack",
         ),
     ],
 )

@@ -5,7 +5,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxrnn import Policy, batch_major, bidirectional, dense, dropout, elman, gru, lstm, lstm_projected, stack, unroll
+from jaxrnn import (
+    Policy,
+    batch_major,
+    bidirectional,
+    dense,
+    dropout,
+    elman,
+    gru,
+    last,
+    learned_carry,
+    lstm,
+    lstm_projected,
+    stack,
+    unroll,
+)
 
 from .comparing import B, T, close, made, pulled, randomized, refused, same
 
@@ -128,6 +142,53 @@ def test_dropout_acts_between_the_layers():
     assert to_torch(layer, params).dropout == 0.25
 
 
+class Tagger(torch.nn.Module):
+    """A module as people write them: a recurrent part with the batch first, and a read-out."""
+
+    def __init__(self, bias=True):
+        super().__init__()
+        self.rnn = torch.nn.LSTM(3, 4, batch_first=True, bidirectional=True)
+        self.fc = torch.nn.Linear(8, 5, bias=bias)
+
+    def forward(self, xs):
+        return self.fc(self.rnn(xs)[0])
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_module_of_ones_own_is_the_stack_of_its_parts(bias):
+    torch.manual_seed(0)
+    module = Tagger(bias)
+    layers, params = zip(*map(from_torch, (module.rnn, module.fc)), strict=True)
+    layer = stack(*layers)
+    xs = randomized(1, np.zeros((B, T, 3)))
+    ys = layer.apply(params, layer.carry((B,), params), xs)[1]
+    close(np.asarray(ys), module(torch.tensor(np.asarray(xs))).detach().numpy())
+
+
+def test_batch_first_may_be_taken_off_a_module():
+    torch.manual_seed(0)
+    module = Tagger()
+    rnn, fc = module.rnn, from_torch(module.fc)
+    rnn.batch_first = False
+    ours = from_torch(rnn)
+    layer, params = last(stack(ours[0], fc[0])), (ours[1], fc[1])
+    xs = randomized(1, np.zeros((T, B, 3)))
+    ys = layer.apply(params, layer.carry((B,), params), xs)[1]
+    rnn.batch_first = True
+    there = module(torch.tensor(np.swapaxes(xs, 0, 1)))
+    close(np.asarray(ys), there[:, -1].detach().numpy())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_round_trip_of_linear_is_exact(dtype):
+    torch.manual_seed(0)
+    ours = from_torch(torch.nn.Linear(3, 4, dtype=dtype))
+    assert ours[0].spec == dense(3, 4, policy=F32 if dtype == torch.float32 else Policy()).spec
+    there = to_torch(*ours)
+    assert there.weight.dtype == dtype
+    same(from_torch(there), ours)
+
+
 BF16 = Policy(compute=jnp.bfloat16, param=jnp.float32)
 RNN, GRU = unroll(elman(3, 4)), unroll(gru(3, 4))
 REFUSED = [
@@ -173,11 +234,20 @@ REFUSED = [
         unroll(elman(3, 4), reverse=True),
         "to_torch: layer 0 has reverse True, and PyTorch would have False there",
     ),
+    (
+        unroll(learned_carry(gru(3, 4))),
+        "to_torch: PyTorch has no learned_carry, a state is an argument there; convert the layer without it, with "
+        "params.cell, and begin from params.start",
+    ),
+    (
+        dense(3, 4, policy=BF16),
+        "to_torch: the layer computes in bfloat16, float32, and PyTorch's is all float32 or all float64",
+    ),
     (stack(RNN, unroll(gru(4, 4))), "to_torch: layer 1 has cell gru, and PyTorch would have elman there"),
     (stack(RNN, unroll(elman(4, 5))), "to_torch: layer 1 has n 5, and PyTorch would have 4 there"),
     (
         stack(RNN, dense(4, 2)),
-        "to_torch: PyTorch has no layer for dense; wanted unroll(cell), perhaps in a stack",
+        "to_torch: PyTorch's recurrent layers have no dense; wanted unroll(cell), perhaps in a stack",
     ),
     (
         stack(dropout(0.5), RNN),
@@ -204,7 +274,8 @@ def test_what_torch_cannot_compute_is_refused(layer, message):
         ),
         (
             lambda: torch.nn.LSTMCell(3, 4),
-            "from_torch: module is a LSTMCell, wanted nn.RNN, nn.LSTM or nn.GRU",
+            "from_torch: module is a LSTMCell, wanted nn.RNN, nn.LSTM, nn.GRU or nn.Linear; convert a module's parts, "
+            "and stack(...) them",
         ),
     ],
 )

@@ -130,6 +130,10 @@ def streams(problem: Problem) -> bool:
 
 
 def goes_on(made_by: Spec | None) -> bool:
+    """Whether all of it is known to read from the start; `last` may be around it.
+
+    checks.forward asks less, as it refuses only what is known not to, and more, as `last` gives no y a step.
+    """
     if made_by is None or made_by.name == "unroll":
         return made_by is not None and not dict(made_by.options)["reverse"]
     return made_by.name in FORWARD and all(map(goes_on, made_by.children))
