@@ -19,7 +19,8 @@ from jaxrnn.analysis.fixed_points import (
 )
 from jaxrnn.analysis.gradients import gradient_norms, group_norms, growth, memory_length, reach, total_norm
 from jaxrnn.analysis.jacobians import product_norms, recurrent_radii, step_jacobians
-from jaxrnn.analysis.lyapunov import lyapunov
+from jaxrnn.analysis.linearisation import Linearised, linearised
+from jaxrnn.analysis.lyapunov import lyapunov, running_lyapunov
 from jaxrnn.analysis.memory import activation_bytes, checkpointed, memory_against_T
 from jaxrnn.analysis.observing import Observation, Trace, observe, observe_gradients, observe_loss
 from jaxrnn.analysis.pca import Pca, pca, projected
@@ -28,6 +29,7 @@ from jaxrnn.analysis.probes import Probe, probe
 from jaxrnn.analysis.saliency import Attribution, gradient_times_input, integrated_gradients
 from jaxrnn.analysis.saturation import Saturation, dead_units, saturation
 from jaxrnn.analysis.scaling import PowerLaw, power_law, time_against, training_seconds
+from jaxrnn.analysis.stepping import flattened
 from jaxrnn.analysis.tracking import Tracking, track
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "Diagnosis",
     "FixedPoints",
     "Flow",
+    "Linearised",
     "Observation",
     "Pca",
     "PowerLaw",
@@ -56,12 +59,14 @@ __all__ = [
     "diagnose",
     "equal_parameters",
     "fixed_points",
+    "flattened",
     "gradient_norms",
     "gradient_times_input",
     "group_norms",
     "growth",
     "integrated_gradients",
     "kind",
+    "linearised",
     "lyapunov",
     "memory_against_T",
     "memory_length",
@@ -77,6 +82,7 @@ __all__ = [
     "reach",
     "recurrent_radii",
     "regularised_gradients",
+    "running_lyapunov",
     "saturation",
     "scattered",
     "step_jacobians",

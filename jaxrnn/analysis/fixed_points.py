@@ -7,24 +7,21 @@ search starts from many states: first by Adam, which finds the valley, then by G
 takes for q to fall (Levenberg 1944, Marquardt 1963), which find its ground. Where that lies above 0 there is no fixed
 point but a slow one, past which the state creeps; `FixedPoints.converged` tells them apart. Near a point the network is
 the linear map dF/dh: along an eigenvector with |eigenvalue| below 1 states come back, above 1 they leave, and the
-nearer it is to 1 the longer both take.
+nearer it is to 1 the longer both take. `linearised` has the eigenvectors, and what the input does there.
 """
 
 import functools
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Complex, Float, Int, PRNGKeyArray, Shaped
 
 from jaxrnn import checks
-from jaxrnn.analysis.stepping import widened
+from jaxrnn.analysis.linearisation import flow, jacobians, layer_of, number_of, spectra
+from jaxrnn.analysis.stepping import flattened
 from jaxrnn.types import Carry, Cell, Layer, Params
-from jaxrnn.unrolling import unroll
-from jaxrnn.words import describe
 
 FAR = 3.0
 FIXED = 1e-10  # the largest q of a fixed point; rounding leaves less, in float32 too, of states of norm 10
@@ -70,33 +67,25 @@ def fixed_points(
              drops more: points far from all starts, as nothing says that the network ever comes there
     apart    points whose states are nearer than this, by the largest number, are one
     steps    of Adam, at this rate
-    newton   damped Gauss-Newton steps after them, at most: each start has as many as it takes
+    newton   damped Gauss-Newton steps after them, at most: each start has as many as it takes. Along a line attractor
+             they slide to the few fixed points on it; steps=0, newton=4 leave most starts where they met the line, as
+             slow points all along it
 
     Attractors are the points with `(unstable(found) == 0) & found.converged`.
     Raises ValueError on a network that does not read from the start, on starts that are not as its carry, and on starts
     narrower than float32, whose rounding no q is below.
     """
-    layer = unroll(network) if isinstance(network, Cell) else network
-    checks.forward("fixed_points", "network", layer)
+    layer = layer_of("fixed_points", network, params, "starts", starts)
     checks.size("fixed_points", at_least=0, steps=steps, newton=newton)
     checks.positive("fixed_points", slow=slow, apart=apart, rate=rate)
-    one = jax.eval_shape(lambda: layer.carry((), params))
-    many = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((_count(starts), *leaf.shape), leaf.dtype), one)
-    checks.like("fixed_points", "starts", starts, many, "axis 0 counts the states; scattered(...) makes them")
-    if any(widened(leaf).dtype != leaf.dtype for leaf in jax.tree.leaves(starts)):
-        way_out = "jax.tree.map(lambda a: a.astype(jnp.float32), starts) converts"
-        raise ValueError(f"fixed_points: starts is {checks.short(starts)}, wanted float32 at least; {way_out}")
     x = jnp.asarray(x)
     found, q = _search(layer, params, x, starts, steps, rate, newton)
-    states = np.asarray(jax.vmap(lambda carry: ravel_pytree(carry)[0])(found))
-    begun = np.asarray(jax.vmap(lambda carry: ravel_pytree(carry)[0])(starts))
-    q = np.where(near(states, begun), q, np.inf)
+    states = np.asarray(flattened(found))
+    q = np.where(near(states, np.asarray(flattened(starts))), q, np.inf)
     kept, reached = distinct(states, q, slow, apart)
     carries = jax.tree.map(lambda leaf: leaf[kept], found)
-    jacobians = np.asarray(_jacobians(layer, params, x, carries)) if len(kept) else np.zeros((0, *states.shape[1:] * 2))
-    spectra = np.linalg.eigvals(jacobians.astype(np.float64))
-    order = np.argsort(-np.abs(spectra), axis=-1, kind="stable")
-    return FixedPoints(carries, q[kept], np.take_along_axis(spectra, order, -1), reached)
+    spectrum = spectra(np.asarray(jacobians(layer, 0, params, x, carries), np.float64))
+    return FixedPoints(carries, q[kept], spectrum, reached)
 
 
 def trajectory(layer: Layer, params: Params, carry: Carry, xs: Shaped[Array, "T *like_xs"]) -> Carry:
@@ -119,7 +108,7 @@ def scattered(carries: Carry, count: int, *, key: PRNGKeyArray, axes: int = 1, n
     checks.size("scattered", count=count, axes=axes)
     flat = jax.tree.map(lambda a: jnp.asarray(a).reshape(-1, *a.shape[axes:]), carries)
     key, which = jax.random.split(key)
-    places = jax.random.randint(which, (count,), 0, _count(flat))
+    places = jax.random.randint(which, (count,), 0, number_of("scattered", "carries", flat))
     leaves, structure = jax.tree.flatten(jax.tree.map(lambda a: a[places], flat))
     keys = jax.random.split(key, len(leaves))
     return structure.unflatten(
@@ -182,31 +171,14 @@ def distinct(
     return np.array(kept, int), np.array(reached, int)
 
 
-def _count(starts: Carry) -> int:
-    leaves = jax.tree.leaves(starts)
-    if not leaves or any(not getattr(leaf, "shape", None) for leaf in leaves):
-        raise ValueError(f"fixed_points: starts is {describe(starts)}, wanted a carry of states along axis 0")
-    return leaves[0].shape[0]
-
-
-def _flow(layer: Layer, params: Params, x: Array, like: Carry) -> tuple[Callable[[Array], Array], Callable[..., Any]]:
-    """(F on the state as one vector, vector -> carry)."""
-    _, shaped = ravel_pytree(jax.tree.map(lambda leaf: leaf[0], like))
-
-    def F(state: Array) -> Array:
-        return ravel_pytree(layer.apply(params, shaped(state), x[None])[0])[0]
-
-    return F, shaped
-
-
 @functools.partial(jax.jit, static_argnums=(0, 4, 6))
 def _search(
     layer: Layer, params: Params, x: Array, starts: Carry, steps: int, rate: float, newton: int
 ) -> tuple[Carry, Float[Array, "K"]]:
-    F, shaped = _flow(layer, params, x, starts)
+    F, shaped = flow(layer, params, starts)
 
     def rest(state: Array) -> Array:
-        return F(state) - state
+        return F(state, x) - state
 
     def q(state: Array) -> Array:
         return (rest(state) ** 2).sum() / 2
@@ -246,14 +218,6 @@ def _search(
         begun = jnp.asarray(0), state, jnp.asarray(1e-3, state.dtype), jnp.asarray(False)
         return jax.lax.while_loop(going, step, begun)[1]
 
-    states = jax.vmap(lambda carry: ravel_pytree(carry)[0])(starts)
-    states = jax.vmap(adam)(states)
+    states = jax.vmap(adam)(flattened(starts))
     states = jax.lax.map(gauss_newton, states, batch_size=min(len(states), AT_ONCE))
     return jax.vmap(shaped)(states), jax.vmap(q)(states)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _jacobians(layer: Layer, params: Params, x: Array, carries: Carry) -> Float[Array, "k n n"]:
-    F, _ = _flow(layer, params, x, carries)
-    states = jax.vmap(lambda carry: ravel_pytree(carry)[0])(carries)
-    return jax.lax.map(jax.jacfwd(F), states)

@@ -6,16 +6,16 @@ where states follow each other in time those should be a piece of their own, not
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Shaped
+from jaxtyping import Array, Bool, Float, Int, PyTree, Shaped
 
 from jaxrnn import checks
 from jaxrnn.analysis.stepping import widened
-from jaxrnn.analysis.tracking import fits
+from jaxrnn.analysis.tracking import fits, name_of
 from jaxrnn.words import describe
 
 ROUNDS = 30  # of logistic regression
@@ -30,13 +30,15 @@ class Probe(NamedTuple):
 
 def probe(
     states: Float[Array, "T *batch n"],
-    labels: Shaped[Array, "T *batch"],
+    labels: PyTree[Shaped[Array, "T *batch"]],
     *,
     mask: Bool[Array, "T *batch"] | None = None,
     held_out: Bool[Array, "T *batch"] | None = None,
     ridge: float = 1.0,
-) -> Probe:
+) -> PyTree[Probe]:
     """The line through the state that tells the labels best: numbers for floats, classes for whole numbers and bools.
+
+    For one array of labels a Probe; for a dict, tuple or other pytree of them the same with a Probe for each.
 
     held_out   the steps to score on [the last quarter of the time]
     ridge      added to the sums of squares of the standardised states
@@ -49,8 +51,9 @@ def probe(
     checks.positive("probe", ridge=ridge)
     for name, value in (("mask", mask), ("held_out", held_out)):
         checks.steps("probe", name, value, states.shape[:-1], "states")
-    states, labels, T = jnp.asarray(states), jnp.asarray(labels), states.shape[0]
-    late = np.broadcast_to((np.arange(T) >= T - T // 4).reshape(-1, *(1,) * (labels.ndim - 1)), labels.shape)
+    states, T = jnp.asarray(states), states.shape[0]
+    late = np.zeros(states.shape[:-1], bool)
+    late[T - T // 4 :] = True
     kept = late if held_out is None else np.asarray(held_out)
     real = np.ones_like(late) if mask is None else np.asarray(mask)
     shown, judged = real & ~kept, real & kept  # on the host, so that their sizes are known under jit
@@ -58,14 +61,23 @@ def probe(
         counts = f"{int(shown.sum())} steps to fit and {int(judged.sum())} to score"
         raise ValueError(f"probe: there are {counts}, wanted at least 1 of each; see mask and held_out")
     states = widened(states)
-    if jnp.issubdtype(labels.dtype, jnp.floating):
-        return of_numbers(states[shown], labels[shown], states[judged], labels[judged], ridge)
-    if labels.dtype == bool:
-        return of_classes(states[shown], labels[shown].astype(jnp.int32), states[judged], labels[judged], ridge, 2)
-    if labels.min() < 0:
-        raise ValueError(f"probe: labels is {describe(labels)} with {int(labels.min())} in it, wanted classes from 0")
-    labels = labels.astype(jnp.int32)
-    return of_classes(states[shown], labels[shown], states[judged], labels[judged], ridge, int(labels[real].max()) + 1)
+
+    def of_one(path: tuple[Any, ...], labels: Array) -> Probe:
+        labels = jnp.asarray(labels)
+        if jnp.issubdtype(labels.dtype, jnp.floating):
+            return of_numbers(states[shown], labels[shown], states[judged], labels[judged], ridge)
+        if labels.dtype == bool:
+            k = 2
+        elif (least := int(labels[real].min())) < 0:
+            raise ValueError(
+                f"probe: {name_of(path)} is {describe(labels)} with {least} in it, wanted classes from 0; "
+                "mask says which steps are real"
+            )
+        else:
+            k = int(labels[real].max()) + 1
+        return of_classes(states[shown], labels[shown].astype(jnp.int32), states[judged], labels[judged], ridge, k)
+
+    return jax.tree.map_with_path(of_one, labels)
 
 
 @jax.jit

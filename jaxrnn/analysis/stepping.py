@@ -51,6 +51,18 @@ def as_map(
     return step, start, (xs, mask, reset)
 
 
+def flattened(carries: Carry, axes: int = 1) -> Float[Array, "*axes n"]:
+    """Each carry as one vector of its n numbers, leaf after leaf: what Jacobians, eigenvectors and `pca` are of.
+
+    axes   how many axes count the carries: 1 for those of `fixed_points`, 2 for a `trajectory` [T, B, ...]
+    """
+    checks.size("flattened", at_least=0, axes=axes)
+    flat = lambda carry: ravel_pytree(carry)[0]  # noqa: E731
+    for _ in range(axes):
+        flat = jax.vmap(flat)
+    return flat(carries)
+
+
 def widened(a: Array) -> Array:
     """What is narrower than float32 as float32: matrices are not decomposed in less."""
     wide = promote(a.dtype, jnp.float32) if jnp.issubdtype(a.dtype, jnp.floating) else a.dtype

@@ -113,6 +113,20 @@ def test_newton_goes_on_until_the_ground_and_no_longer():
     np.testing.assert_allclose(many.q, 0, atol=1e-20)
 
 
+def test_few_newton_steps_leave_states_along_a_line_of_slow_points():
+    """h' = a - a^3 / 1000 of a = (h_1, 0.3 h_2): along h_1 it creeps, to 0, its one fixed point; h_2 is soon gone."""
+    cell = elman(1, 2, activation=lambda a: a - a**3 / 1000)
+    params = Params(jnp.zeros((1, 2)), jnp.diag(jnp.array([1, 0.3])), jnp.zeros(2))
+    found = fixed_points(cell, params, jnp.zeros(1), starts(cell), steps=0, newton=4)
+    states = np.asarray(found.carries.h)
+    assert len(states) > 20
+    np.testing.assert_allclose(states[:, 1], 0, atol=1e-3)
+    assert np.ptp(states[:, 0]) > 1.5
+    np.testing.assert_allclose(found.eigenvalues[:, 0], 1, atol=3e-3)
+    slid = fixed_points(cell, params, jnp.zeros(1), starts(cell), steps=0)
+    assert (np.abs(np.asarray(slid.carries.h)) < 0.1).all()
+
+
 def test_bfloat16_starts_are_refused_with_the_way_out():
     layer = unroll(gru(2, 4, policy=Policy(jnp.float32, carry=jnp.bfloat16)))
     params, x = layer.init(jax.random.key(0)), jnp.ones(2, jnp.float32)

@@ -21,9 +21,11 @@ from jaxrnn.analysis import (
     product_norms,
     reach,
     recurrent_radii,
+    running_lyapunov,
     saturation,
     step_jacobians,
     total_norm,
+    trajectory,
 )
 from jaxrnn.cells.elman import Carry
 
@@ -149,6 +151,38 @@ def test_lyapunov_exponents_of_the_logistic_map_are_log_2():
     start = layer.carry(())._replace(h=jnp.array([0.3]))
     (found,) = lyapunov(layer, params, start, jnp.zeros((20_000, 1)), key=KEY)
     assert abs(found - np.log(2)) < 0.005
+
+
+def test_running_exponents_are_the_means_so_far():
+    """Of the logistic map: log |4 - 8 h| up to each step. They settle at log 2, the later half within 0.01 of it."""
+    layer = unroll(elman(1, 1, lambda a: 4 * a * (1 - a)))
+    params = layer.init(KEY)._replace(w_x=jnp.zeros((1, 1)), w_h=jnp.ones((1, 1)))
+    start, xs = layer.carry(())._replace(h=jnp.array([0.3])), jnp.zeros((20_000, 1))
+    found = running_lyapunov(layer, params, start, xs, key=KEY, warm_up=2)
+    h = np.concatenate([[0.3], np.ravel(trajectory(layer, params, start, xs).h)[:-1]])
+    assert np.isnan(found[:2]).all()
+    np.testing.assert_allclose(
+        found[2:, 0], np.log(np.abs(4 - 8 * h[2:])).cumsum() / np.arange(1, len(h) - 1), rtol=1e-9
+    )
+    assert abs(found[10_000:] - np.log(2)).max() < 0.01
+    np.testing.assert_allclose(found[-1], lyapunov(layer, params, start, xs, key=KEY, warm_up=2), rtol=1e-9)
+
+
+def test_running_exponents_of_the_cat_map_settle_at_once():
+    """h' = [[2, 1], [1, 1]] h mod 1 (Arnold & Avez 1968): +-log of (3 + sqrt 5) / 2, once they have turned."""
+    layer = unroll(elman(1, 2, lambda a: a % 1))
+    params = layer.init(KEY)._replace(w_x=jnp.zeros((1, 2)), w_h=jnp.array([[2.0, 1.0], [1.0, 1.0]]))
+    start = layer.carry(())._replace(h=jnp.array([0.1, 0.3]))
+    mask = jnp.ones(60, bool).at[jnp.array([3, 40])].set(False)
+    found = running_lyapunov(layer, params, start, jnp.zeros((60, 1)), 2, key=KEY, warm_up=20, mask=mask)
+    first = 20 + 1  # the mask's first gap is before it
+    assert np.isnan(found[:first]).all()
+    wanted = np.log((3 + np.sqrt(5)) / 2) * np.array([1, -1])
+    np.testing.assert_allclose(found[first:], np.broadcast_to(wanted, found[first:].shape), atol=1e-12)
+    np.testing.assert_array_equal(found[40], found[39])
+    assert np.isfinite(
+        jax.vmap(lambda key: running_lyapunov(layer, params, start, XS[:, :1], key=key))(KEY[None])
+    ).all()
 
 
 def test_lyapunov_exponents_of_a_stack_are_those_of_its_layers():
@@ -285,7 +319,11 @@ def test_a_diagnosis_has_the_gradients_that_grad_gives():
 def test_what_is_no_map_from_state_to_state_is_refused():
     layer = unroll(elman(N_IN, N))
     params = layer.init(KEY)
-    for owner, call in (("step_jacobians", step_jacobians), ("lyapunov", lambda *args: lyapunov(*args, key=KEY))):
+    for owner, call in (
+        ("step_jacobians", step_jacobians),
+        ("lyapunov", lambda *args: lyapunov(*args, key=KEY)),
+        ("running_lyapunov", lambda *args: running_lyapunov(*args, key=KEY)),
+    ):
         back = unroll(elman(N_IN, N), reverse=True)
         with pytest.raises(ValueError, match=rf"{owner}: layer has unroll\(..., reverse=True\), wanted one that reads"):
             call(back, params, layer.carry(()), XS)

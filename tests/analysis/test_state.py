@@ -7,6 +7,7 @@ import pytest
 
 from jaxrnn import Policy, gru, unroll
 from jaxrnn.analysis import pca, probe, projected, track, trajectory
+from jaxrnn.analysis.tracking import rolled
 
 T, B, N = 400, 2, 6
 STATES = jax.random.normal(jax.random.key(0), (T, B, N))
@@ -28,6 +29,43 @@ def test_masked_steps_do_not_count():
     np.testing.assert_allclose(track(*spoilt, mask=mask).correlations, wanted, atol=1e-12)
     assert probe(*spoilt, mask=mask).score > 0.999
     assert jnp.isfinite(pca(spoilt[0], mask=mask).axes).all()
+
+
+def test_labels_of_any_pytree_have_what_each_has_alone():
+    labels = {"unit 2": STATES[..., 2], "coin": COIN, "both": (jnp.argmax(STATES[..., :3], -1), np.asarray(COIN))}
+    for ask in (track, probe):
+        found = ask(STATES, labels)
+        for name, alone in (("unit 2", STATES[..., 2]), ("coin", COIN)):
+            jax.tree.map(np.testing.assert_array_equal, found[name], ask(STATES, alone))
+        jax.tree.map(np.testing.assert_array_equal, found["both"][1], found["coin"])
+        assert isinstance(found["both"], tuple)
+        owner = ask.__name__
+        with pytest.raises(ValueError, match=rf"{owner}: labels\['coin'\] is bool\[400\], wanted \[400, 2\], one a"):
+            ask(STATES, {**labels, "coin": COIN[:, 0]})
+        for nothing in ({}, None, [1.0, 2.0]):
+            with pytest.raises(ValueError, match=rf"{owner}: labels is .*, wanted an array \[T, \*batch\], or a dict"):
+                ask(STATES, nothing)
+    with pytest.raises(
+        ValueError, match=r"probe: labels\['odd'\] is int64.* with -1 in it, wanted classes from 0; mask"
+    ):
+        probe(STATES, {"odd": jnp.full((T, B), -1)})
+
+
+def test_padding_is_neither_a_class_nor_shifted_among_the_real():
+    lengths = np.array([T, 100])
+    mask = np.arange(T)[:, None] < lengths
+    which = jnp.where(mask, COIN.astype(int), -1)
+    held = np.arange(T)[:, None] % 4 == 0
+    alone = probe(STATES[mask], COIN[mask].astype(int), held_out=(held & mask)[mask])
+    found = probe(STATES, which, mask=jnp.asarray(mask), held_out=jnp.broadcast_to(held, mask.shape))
+    np.testing.assert_allclose(found.score, alone.score)
+    slow = jnp.where(mask, jnp.sin(jnp.arange(T) / 20)[:, None], jnp.nan)
+    for by in (40, 123, 360):
+        moved = rolled(slow, jnp.asarray(mask), jnp.array(by))
+        for b, n in enumerate(lengths):
+            np.testing.assert_array_equal(moved[:n, b], np.roll(slow[:n, b], round(by * n / T)))
+    drift = jnp.where(mask, jnp.arange(T)[:, None] / lengths, jnp.nan)
+    assert track(drift[..., None], slow, mask=jnp.asarray(mask)).by_chance > 0.1
 
 
 def test_a_slow_drift_is_known_as_chance():
