@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import cyclopts
 import jax
 import jax.numpy as jnp
 import matplotlib.figure
@@ -255,6 +256,7 @@ def likelihoods(read: list[list[str]], ids: np.ndarray) -> Float[np.ndarray, "T-
 
 
 def main() -> None:
+    """Train the four networks, and write results/elman1990.json and .png."""
     result = {"command": "python -m experiments.elman1990", "sizes": {k: v._asdict() for k, v in SIZES.items()}}
     result |= provenance()
     numbers = np.random.default_rng(0)
@@ -316,4 +318,4 @@ def draw(found: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    cyclopts.run(main)

@@ -19,6 +19,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import cyclopts
 import jax
 import jax.numpy as jnp
 import matplotlib.figure
@@ -99,6 +100,7 @@ def train(seed: Array, rate: Array, clip: Array) -> tuple[Any, ...]:
 
 
 def main() -> None:
+    """Train all nets, and write results/gradient_flow.json and .png."""
     xs, which = batch(jax.random.key(0), LONG)
     starts = {f"elman, radius {radius:g}": (start(jax.random.key(1), radius), ELMAN) for radius in (0.5, 0.95, 2.0)}
     starts["lstm, forget bias 1"] = LSTM.init(jax.random.key(1)), LSTM
@@ -201,4 +203,4 @@ def draw(at_start: dict[str, Any], runs: dict[Any, Any], walls: dict[str, Any]) 
 
 
 if __name__ == "__main__":
-    main()
+    cyclopts.run(main)

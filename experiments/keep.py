@@ -8,9 +8,10 @@ all its parts.
 
 import json
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
+
+import cyclopts
 
 RESULTS = Path(__file__).parent / "results"
 KEPT = ("task", "config", "seed", "parameters", "best", "metrics", "anchors", "data_sha256")
@@ -42,6 +43,7 @@ def without_folder(value: Any) -> Any:
 
 
 def keep(run: Path, name: str, note: str | None = None) -> None:
+    """Keep what is worth it of a completed run in results/NAME."""
     folder = RESULTS / name
     folder.mkdir(parents=True, exist_ok=True)
     found = result_of(json.loads((run / "run.json").read_text(encoding="utf-8")))
@@ -52,4 +54,4 @@ def keep(run: Path, name: str, note: str | None = None) -> None:
 
 
 if __name__ == "__main__":
-    keep(Path(sys.argv[1]), *sys.argv[2:4])
+    cyclopts.run(keep)

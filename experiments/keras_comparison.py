@@ -19,6 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import cyclopts
+
 ROUNDS = 3
 PROGRAMS = {"elman": "SimpleRNN", "lstm": "LSTM", "gru": "GRU"}
 RESULTS = Path(__file__).parent / "results" / "keras_comparison.json"
@@ -46,6 +48,7 @@ print(sorted(seconds[1:])[len(seconds[1:]) // 2])
 
 
 def main() -> None:
+    """Run each program several times, and write results/keras_comparison.json."""
     rows = {}
     for cell, keras_name in PROGRAMS.items():
         rounds = [(keras(keras_name), jaxrnn(cell)) for _ in range(ROUNDS)]
@@ -103,4 +106,4 @@ def provenance() -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    main()
+    cyclopts.run(main)

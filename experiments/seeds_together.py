@@ -12,6 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import cyclopts
+
 from jaxrnn.runner.metrics import read_metrics
 from jaxrnn.runner.record import provenance
 
@@ -51,10 +53,15 @@ def compare(options: str) -> dict[str, float]:
     }
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run and time all of it, and write results/seeds_together.json."""
     before = os.getloadavg()[0]
     results = {name: {"options": options} | compare(options) for name, options in SIZES.items()}
     load = {"load_before": before, "load_after": os.getloadavg()[0]}
     path = Path(__file__).parent / "results" / "seeds_together.json"
     path.write_text(json.dumps({"results": results, **load, **provenance()}, indent=2) + "\n")
     print(path.read_text())
+
+
+if __name__ == "__main__":
+    cyclopts.run(main)

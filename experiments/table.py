@@ -13,6 +13,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import cyclopts
+
 HERE = Path(__file__).parent
 HEAD = "| experiment | the paper's figure | ours | time | parameters | command |\n| --- | --- | --- | --- | --- | --- |"
 
@@ -133,5 +135,10 @@ def foot(rows: list[tuple[dict[str, Any], dict[str, Any]]]) -> str:
     return "\n".join(f"* {', '.join(what)}: {where}, commit {commit}." for (where, commit), what in places.items())
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Write README.md from table.toml and the results."""
     (HERE / "README.md").write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    cyclopts.run(main)

@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import cyclopts
 import jax
 import jax.numpy as jnp
 import matplotlib.figure
@@ -138,6 +139,7 @@ def best(tried: dict[float, Any]) -> float:
 
 
 def main() -> None:
+    """Train all nets, and write results/temporal_order.json and .png."""
     began = time.perf_counter()
     tried = compare(TRIED_AT, dict.fromkeys(WAYS, RATES), TRIED_SEEDS)
     rates = {name: (best(tried[name]),) for name in WAYS}
@@ -196,4 +198,4 @@ def draw(curve: dict[int, dict[str, Any]], rates: dict[str, float]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    cyclopts.run(main)
