@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import math
 import re
 import signal
 import subprocess
@@ -23,7 +24,7 @@ from jaxrnn.runner.config.reading import read_run
 from jaxrnn.runner.devices import make_mesh, place
 from jaxrnn.runner.loading import load_run
 from jaxrnn.runner.metrics import metrics_file
-from jaxrnn.runner.optimizers import make_optimizer
+from jaxrnn.runner.optimizers import RULES, make_optimizer
 from jaxrnn.runner.progress import progress
 from jaxrnn.runner.summaries import curve
 from jaxrnn.runner.tasks import article, text
@@ -122,6 +123,14 @@ def test_seeds_together_are_recorded_and_judged_as_alone(runs):
     assert re.search(
         r"^text: \d\.\d{3} \(standard deviation [\d.]+\) bits a character over 2 seeds", runs["both"][1], re.M
     )
+
+
+def test_what_is_of_one_seed_of_several_says_of_which(runs):
+    report = (runs["both"][0] / "report.md").read_text()
+    assert report.index("The pictures and samples below are of seed 1, the first of 2.") < report.index("## Sample")
+    assert "text: of seed 1, the first of 2:" in runs["both"][1]
+    for alone in ((runs["one"][0] / "report.md").read_text(), runs["one"][1]):
+        assert "of seed 1, the first" not in alone
 
 
 def test_a_curve_of_several_seeds_lies_between_the_lowest_and_the_highest_of_them(tmp_path):
@@ -299,7 +308,10 @@ def test_the_command_line_stands_above_the_recipe(tmp_path):
     assert (run["config"]["units"], run["config"]["steps"]) == (3, 11)
     assert run["metrics"].keys() == {"gru_article"}
     assert len((out / "metrics.jsonl").read_text().splitlines()) == 3
-    assert (out / "loss.png").exists()
+    report = (out / "report.md").read_text()
+    assert "| gru_article | 49 |" in report
+    assert "(loss.png)" in report
+    assert f"sha256 of the weights: `{run['params_sha256']}`" in report
 
 
 def test_a_loss_that_is_not_a_number_ends_the_run(tmp_path, book):
@@ -379,6 +391,39 @@ def test_clipping_bounds_the_gradient_before_the_optimizer_sees_it(optimizer):
         updates, _ = rule.update({"w": jnp.full(4, 100.0)}, rule.init({"w": jnp.zeros(4)}))
     norm = float(optax.tree.norm(updates))
     assert norm == pytest.approx({"sgd": 0.5, "adam": 2.0}[optimizer], rel=1e-4)
+
+
+def test_muon_moves_a_matrix_alike_in_every_direction_and_as_far_as_adam():
+    """Newton and Schulz's five steps bring every singular value near 1, none of them to 1."""
+    rule = make_optimizer(Text(optimizer="muon", rate=0.1, steps=1, clip=0, warm_up=0))
+    grads = {"w": jax.random.normal(jax.random.key(0), (20, 30)) * jnp.arange(1.0, 31.0), "b": jnp.arange(1.0, 4.0)}
+    with jax.numpy_dtype_promotion("standard"):
+        updates, _ = rule.update(grads, rule.init(grads), grads)
+    b, w = map(np.asarray, jax.tree.leaves(updates))
+    sizes = np.linalg.svd(w, compute_uv=False) / (0.1 * 0.2 * math.sqrt(30))
+    assert sizes.min() > 0.5
+    assert sizes.max() < 1.3
+    np.testing.assert_allclose(b, b[0], rtol=1e-4)  # biases go by Adam's rule
+
+
+@pytest.mark.parametrize("optimizer", RULES)
+def test_every_rule_fits_a_line(optimizer):
+    rule = make_optimizer(Text(optimizer=optimizer, rate=0.1, steps=200, weight_decay=1e-3))
+    xs = jax.random.normal(jax.random.key(0), (64, 3))
+
+    def loss(w):
+        return ((xs @ (w - jnp.array([[1.0], [-2.0], [0.5]]))) ** 2).mean()
+
+    @jax.jit
+    def step(w, state):
+        updates, state = rule.update(jax.grad(loss)(w), state, w)
+        return optax.apply_updates(w, updates), state
+
+    w, state = jnp.zeros((3, 1)), rule.init(jnp.zeros((3, 1)))
+    with jax.numpy_dtype_promotion("standard"):
+        for _ in range(200):
+            w, state = step(w, state)
+    assert loss(w) < 0.01 * loss(jnp.zeros((3, 1)))
 
 
 def test_the_article_fits_its_targets_with_its_own_settings():

@@ -1,7 +1,7 @@
 """What a run leaves for its reader: report.md and a picture of the learning curve."""
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from rich.console import Console
 
 from jaxrnn.runner import plots, showing, watching
 from jaxrnn.runner.best import is_enough
-from jaxrnn.runner.config import Trained
+from jaxrnn.runner.config import Config, Trained
 from jaxrnn.runner.files import write_whole
 from jaxrnn.runner.metrics import read_metrics
 from jaxrnn.runner.numbers import duration, number
@@ -38,33 +38,46 @@ def write_report(
     """
     draw(problem, directory, run)
     scores = "\n".join(f"| {what} | {words} |" for what, words in score_rows(problem, run))
-    options = showing.markdown([{"option": key, "value": value} for key, value in run["config"].items()])
+    shown = [watching.section(directory), *left_by_task(directory)]
     parts = [
-        f"# {name}: {directory.resolve().name}",
-        about(name, problem, config, run, seconds),
+        about(problem, config, run, seconds),
         f"| | {problem.unit or problem.name} |\n| --- | --- |\n{scores}",
         seeds_table(problem, config, run),
         "![The learning curve](learning_curve.png)",
-        watching.section(directory),
-        *left_by_task(directory),
+        whose(config) if any(shown) else "",
+        *shown,
+    ]
+    write(name, directory, run, parts)
+
+
+def write(name: str, directory: Path, run: Mapping[str, Any], parts: Sequence[str]) -> None:
+    """What was found, and under it what was asked and where it comes from."""
+    options = showing.markdown([{"option": key, "value": value} for key, value in run["config"].items()])
+    every = [
+        f"# {name}: {directory.resolve().name}",
+        *parts,
         f"## All options\n\n{options}",
         f"## Where it comes from\n\n{provenance(run)}",
     ]
-    write_whole(directory / "report.md", "\n\n".join(filter(None, parts)) + "\n")
+    write_whole(directory / "report.md", "\n\n".join(filter(None, every)) + "\n")
 
 
-def about(name: str, problem: Problem, config: Trained, run: Mapping[str, Any], seconds: float) -> str:
+def about(problem: Problem, config: Trained, run: Mapping[str, Any], seconds: float) -> str:
     """What was trained, on what, how long, and what by the numbers are."""
-    what = " ".join((type(config).__doc__ or name).partition("\n\n")[0].split())
     data = run["config"].get("data") or "the task's own data"
     took, best = run["step"], run["best"]["step"]
     seeds = f", seeds {showing.written(config.seeds)} together" if config.seeds else f", seed {config.seed}"
     speed = f", {number(run['throughput'])} {problem.item} a second" if "throughput" in run else ""
     return (
-        f"{what}\n\nTrained on {data}: {run['parameters']:,} parameters, {took:,} steps of {config.steps:,}{seeds}, "
-        f"in {duration(seconds)}{speed}. The numbers are those of the best weights by the {problem.splits[0]} part "
-        f"(step {showing.written(best)}); {problem.better} is better."
+        f"{purpose(config)}\n\nTrained on {data}: {run['parameters']:,} parameters, {took:,} steps of "
+        f"{config.steps:,}{seeds}, in {duration(seconds)}{speed}. The numbers are those of the best weights by the "
+        f"{problem.splits[0]} part (step {showing.written(best)}); {problem.better} is better."
     )
+
+
+def purpose(config: Config) -> str:
+    """What the task is for, as its help has it."""
+    return " ".join((type(config).__doc__ or "").partition("\n\n")[0].split())
 
 
 def seeds_table(problem: Problem, config: Trained, run: Mapping[str, Any]) -> str:
@@ -78,6 +91,13 @@ def seeds_table(problem: Problem, config: Trained, run: Mapping[str, Any]) -> st
         for k, seed in enumerate(config.seeds)
     ]
     return showing.markdown(rows)
+
+
+def whose(config: Trained) -> str:
+    """Tasks are shown one model, that of the first seed."""
+    if not config.seeds:
+        return ""
+    return f"The pictures and samples below are of seed {config.seeds[0]}, the first of {len(config.seeds)}."
 
 
 def left_by_task(directory: Path) -> list[str]:
@@ -95,12 +115,13 @@ def left_by_task(directory: Path) -> list[str]:
 def provenance(run: Mapping[str, Any]) -> str:
     device, git = run["device"], run["git"] or {"commit": "unknown", "changed": False}
     versions = ", ".join(f"{key} {value}" for key, value in run["versions"].items())
+    best, kept = ("best ", run["best"]) if "best" in run else ("", run)
     digest = f"\n\nsha256 of the data: `{run['data_sha256']}`" if run.get("data_sha256") else ""
     return (
         f"`{' '.join(run['command'])}`\n\nCommit {git['commit']}{' and changes' if git['changed'] else ''}; "
         f"{versions}; "
         f"{device['count']} of {device['platform']} ({device['kind']}), {device['cpus']} CPUs; begun {run['started']}."
-        f"{digest}\n\nsha256 of the best weights: `{run['best']['params_sha256']}`"
+        f"{digest}\n\nsha256 of the {best}weights: `{kept['params_sha256']}`"
     )
 
 

@@ -152,6 +152,8 @@ def conclude(
         run["throughput"] = speed
     show_scores(problem, run, console)
     if problem.finish:
+        if isinstance(seeds, tuple):
+            console.out(f"{name}: of seed {seeds[0]}, the first of {len(seeds)}:", highlight=False)
         problem.finish(first_member(best.params, seeds), directory, console)
     write_report(name, problem, config, directory, run, ended.seconds)
     judged = next(key for key in metrics if key.startswith(f"{problem.splits[-1]}_"))

@@ -7,7 +7,9 @@ import math
 import sys
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,9 +20,17 @@ from jaxrnn.runner.users_files import read_text
 
 DELIMITERS = ",;\t"  # the one that the header has most of
 DATES = ("%d{0}%m{0}%Y", "%m{0}%d{0}%Y", "%Y{0}%m{0}%d")
-FORMS = [date.format(sep) + time for sep in "/.-" for date in DATES for time in ("", " %H:%M", " %H:%M:%S")]
-Parser = Callable[[str], Any]  # raises ValueError on a cell that is no such time
+HOURS = ("", " %H:%M", " %H:%M:%S", "T%H:%M", "T%H:%M:%S")
+FORMS = [date.format(sep) + time for sep in "/.-" for date in DATES for time in HOURS]
+MISSING = ("", "nan", "na", "n/a", "null", "none")  # what stands for nothing, in lower case
 TIMES = ("date", "time", "datetime", "timestamp", "ds")  # names of a column that says when
+
+
+class Reading(NamedTuple):
+    """A way in which a cell is a time."""
+
+    parse: Callable[[str], Any]  # raises ValueError on a cell that is no such time
+    write: Callable[[Any], str]
 
 
 class Table(NamedTuple):
@@ -86,8 +96,11 @@ def listed(names: Iterable[str], most: int = 12) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def numbers(table: Table, name: str) -> Float[np.ndarray, "rows"]:
-    """A column as float64. Raises ValueError naming the first cell that is no finite number."""
+def numbers(table: Table, name: str, if_missing: str = "") -> Float[np.ndarray, "rows"]:
+    """A column as float64. Raises ValueError naming the first cell that is no finite number.
+
+    if_missing      the way out where nothing stands in it
+    """
     cells = table.columns[name]
     try:
         values = np.array([float(cell) for cell in cells])
@@ -97,7 +110,8 @@ def numbers(table: Table, name: str) -> Float[np.ndarray, "rows"]:
         pass
     row = next(row for row, cell in enumerate(cells) if not is_number(cell))
     came = f"is {short(cells[row])}" if cells[row].strip() else "is empty"
-    raise ValueError(f"{table.where(row, name)} {came}, wanted a finite number")
+    way_out = if_missing if cells[row].strip().lower() in MISSING else ""
+    raise ValueError(f"{table.where(row, name)} {came}, wanted a finite number{way_out}")
 
 
 def is_number(cell: str) -> bool:
@@ -124,13 +138,13 @@ def check_order(table: Table, name: str) -> None:
     that is not later, or is no time.
     """
     cells = table.columns[name]
-    parsers = [float] if is_number(cells[0]) else readings(cells[0])
-    if not parsers:
+    ways = readings(cells[0])
+    if not ways:
         return tell(f"{table.where(0, name)} is {short(cells[0])}, in which no date was seen: the order is not checked")
     disorders = []
-    for parse in parsers:
+    for way in ways:
         try:
-            return tell_gaps(table, name, in_order(table, name, parse))
+            return tell_gaps(table, name, in_order(table, name, way))
         except Disorder as disorder:
             disorders.append(disorder)
     raise ValueError(max(disorders, key=lambda one: one.row))  # of the reading that goes furthest
@@ -142,22 +156,24 @@ class Disorder(ValueError):
         self.row = row
 
 
-def in_order(table: Table, name: str, parse: Parser) -> Float[np.ndarray, "rows"]:
-    """Every row's time, from the first on, in seconds or in its own unit. Raises Disorder."""
+def in_order(table: Table, name: str, way: Reading) -> list[Any]:
+    """Every row's time. Raises Disorder."""
     cells, times = table.columns[name], []
     for row, cell in enumerate(cells):
         try:
-            times.append(parse(cell.strip()))
+            times.append(way.parse(cell.strip()))
             wanted = "" if row == 0 or times[row] > times[row - 1] else f"a time after {short(cells[row - 1])}"
         except (ValueError, TypeError):
             wanted = f"a time like {short(cells[0])}"
         if wanted:
             raise Disorder(row, f"{table.where(row, name)} is {short(cell)}, wanted {wanted}")
-    return np.array([since.total_seconds() if isinstance(since := t - times[0], timedelta) else since for t in times])
+    return times
 
 
-def tell_gaps(table: Table, name: str, times: Float[np.ndarray, "rows"]) -> None:
-    cells, steps = table.columns[name], np.diff(times)
+def tell_gaps(table: Table, name: str, times: list[Any]) -> None:
+    since = (after - before for before, after in pairwise(times))
+    steps = np.array([float(s.total_seconds() if isinstance(s, timedelta) else s) for s in since])
+    cells = table.columns[name]
     gaps = np.flatnonzero(steps > 1.9 * np.median(steps)) if len(steps) else []  # months and leap days are none
     if len(gaps):
         row = int(gaps[0]) + 1
@@ -174,16 +190,31 @@ def is_date(cell: str) -> bool:
     return not is_number(cell) and bool(readings(cell))
 
 
-def readings(cell: str) -> list[Parser]:
-    """The ways in which a cell can be read as a date: ISO 8601, or day, month and year in one of the usual orders."""
-    every: list[Parser] = [datetime.fromisoformat, *(partial(read_as, form) for form in FORMS)]
+def readings(cell: str) -> list[Reading]:
+    """The ways to read a cell as a time: a number, or ISO 8601, or day, month and year in one of the usual orders."""
+    if is_number(cell):
+        return [Reading(exact, str)]
+    every = [Reading(datetime.fromisoformat, datetime.isoformat)]
+    every += [Reading(partial(read_as, form), partial(write_as, form)) for form in FORMS]
     found = []
-    for parse in every:
+    for way in every:
         with contextlib.suppress(ValueError):
-            parse(cell.strip())
-            found.append(parse)
+            way.parse(cell.strip())
+            found.append(way)
     return found
+
+
+def exact(cell: str) -> Decimal:
+    """The number as it is written: nanoseconds since 1970 are more digits than a float has."""
+    with contextlib.suppress(ArithmeticError):  # an exponent of 20 digits
+        if is_number(cell):
+            return Decimal(cell)
+    raise ValueError(cell)
 
 
 def read_as(form: str, cell: str) -> datetime:
     return datetime.strptime(cell, form)
+
+
+def write_as(form: str, time: datetime) -> str:
+    return time.strftime(form)

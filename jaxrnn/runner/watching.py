@@ -92,7 +92,7 @@ def draw(directory: Path, lines: list[dict[str, Any]]) -> None:
 
     parts = [
         plots.Panel(
-            f"||dL/dh_t||, {name}",
+            f"gradient of the loss\n||dL/dh_t||, {name}",
             {
                 f"step {line['step']:,}": (
                     range(len(profile := line["watch"]["layers"][name]["gradient"])),

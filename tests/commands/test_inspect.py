@@ -22,7 +22,7 @@ def folder(tmp_path_factory):
     tiny = ["--steps", "10", "--evaluate-every", "5", "--batch", "2", "--units"]
     with jax.enable_x64(False), jax.numpy_dtype_promotion("standard"):
         told = ["--data", str(folder / "book.txt"), "--valid", "0.2", "--embedding", "4", "--length", "8"]
-        main(["train", "text", "--out", str(folder / "text"), *told, *tiny, "6"])
+        main(["train", "text", "--out", str(folder / "text"), *told, *tiny, "6", "--seeds", "3", "4"])
         main(["train", "flipflop", "--out", str(folder / "flipflop"), "--length", "20", *tiny, "4"])
     return folder
 
@@ -42,8 +42,10 @@ def check(out):
 
 def test_a_text_is_seen_through(folder):
     out = folder / "seen"
-    inspected(folder / "text", "--text", BOOK, "--steps", 30, "-o", out)
+    inspected(folder / "text", "--text", BOOK, "--steps", 30, "--member", 1, "-o", out)
     report, pictures, data = check(out)
+    assert "its best weights, seed 4." in report
+    assert all(numbers["title"].endswith(", seed 4") for numbers in data.values())
     assert pictures >= {"states_1", "gates_1", "saliency", "tracking", "state_space", "gradients", "costs"}
     assert "inside quotes" in report
     assert data["states_1"]["ticks"][:6] == ["I", "t", "\u2423", "w", "a", "s"]

@@ -27,6 +27,7 @@ def lines(*changed, header="date,a,b", rows=ROWS):
 
 SERIES = ["series", "--inputs", "all", "--history", "5", "--horizon", "2"]
 A = "line {}, column 'a'"
+FILL = "fill what is missing first, with pandas: read_csv(FILE).ffill().to_csv('filled.csv', index=False)"
 
 # name of the case -> (options, what the file holds, what is said of it after its name)
 TABLES = {
@@ -41,8 +42,8 @@ TABLES = {
         lines((7, f"2020-01-01 05:00:00,{'y' * 90},2")),
         f", {A.format(7)} is '{'y' * 37}...', wanted a finite number",
     ),
-    "nothing": (lines((7, "2020-01-01 05:00:00,,2")), f", {A.format(7)} is empty, wanted a finite number"),
-    "nan": (lines((7, "2020-01-01 05:00:00,NaN,2")), f", {A.format(7)} is 'NaN', wanted a finite number"),
+    "nothing": (lines((7, "2020-01-01 05:00:00,,2")), f", {A.format(7)} is empty, wanted a finite number; {FILL}"),
+    "nan": (lines((7, "2020-01-01 05:00:00,NaN,2")), f", {A.format(7)} is 'NaN', wanted a finite number; {FILL}"),
     "infinite": (lines((7, "2020-01-01 05:00:00,-inf,2")), f", {A.format(7)} is '-inf', wanted a finite number"),
     "too large": (lines((7, "2020-01-01 05:00:00,1e999,2")), f", {A.format(7)} is '1e999', wanted a finite number"),
     "decimal comma": (lines(rows=['0;"1,5";2'] * 40, header="x;a;b"), f", {A.format(2)} is '1,5', wanted a finite"),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from jaxrnn.runner.config import Series
+from jaxrnn.runner.dates import times_ahead
 from jaxrnn.runner.run import train
 from jaxrnn.runner.tables import read_table, time_column
 from jaxrnn.runner.tasks import series
@@ -179,11 +180,54 @@ def test_predict_goes_on_from_the_end_of_the_users_file_in_its_units(line, tmp_p
     params = problem.layer.init(jax.random.key(0))
     path = write(tmp_path / "mine.csv", {"y": 500 + 2 * np.arange(9)})
     table = problem.predict(params, path)
+    assert list(table) == ["date", "rows_ahead", "y"]
+    assert table["date"] == ["2020-01-01 09:00:00", "2020-01-01 10:00:00", "2020-01-01 11:00:00"]
     assert table["rows_ahead"] == [1, 2, 3]
     mean, std = problem.assets["mean"][0], problem.assets["std"][0]
     xs = ((500 + 2 * np.arange(4, 9)[:, None]) - mean) / std
     _, ys = problem.layer.apply(params, problem.layer.carry((), params), xs.astype(np.float32))
     np.testing.assert_allclose(table["y"], np.asarray(ys) * std + mean, rtol=1e-5)
+
+
+def test_predict_tells_no_date_that_is_not_known(line, tmp_path, capsys):
+    _, _, problem = line
+    params = problem.layer.init(jax.random.key(0))
+    times = [f"2020-01-{day:02}" for day in (1, 2, 3, 6, 7, 8, 9)]  # as of a market: no weekend
+    table = problem.predict(params, write(tmp_path / "mine.csv", {"y": np.arange(7)}, times))
+    assert list(table) == ["rows_ahead", "y"]
+    told = "mine.csv, column 'date' gives the forecasts no dates: its last 5 rows are not evenly apart"
+    assert told in capsys.readouterr().err
+    path = tmp_path / "none.csv"
+    path.write_text("y\n" + "1\n" * 5)
+    assert list(problem.predict(params, path)) == ["rows_ahead", "y"]
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("cells", "following"),
+    [
+        ("2020-02-27 2020-02-28", "2020-02-29 2020-03-01"),
+        ("2020-01-01T23:30 2020-01-02T00:00", "2020-01-02T00:30 2020-01-02T01:00"),
+        ("2020-01-01T00:00:00+01:00 2020-01-01T12:00:00+01:00", "2020-01-02T00:00:00+01:00 2020-01-02T12:00:00+01:00"),
+        ("2020-10-01 2020-11-01 2020-12-01", "2021-01-01 2021-02-01"),  # the months of a year
+        ("2019-11-30 2019-12-31 2020-01-31", "2020-02-29 2020-03-31"),  # by their last days
+        ("2018-01-01 2019-01-01 2020-01-01", "2021-01-01 2022-01-01"),  # a leap year lies between
+        ("30.12.2019 31.12.2019", "01.01.2020 02.01.2020"),
+        ("12/30/2019 12/31/2019", "01/01/2020 01/02/2020"),
+        ("01/01/2020 01/02/2020", None),  # days or months: both are even
+        ("2019 2020", "2021 2022"),
+        ("0.1 0.2 0.3", "0.4 0.5"),
+        ("1467331200000000001 1467331200000000003", "1467331200000000005 1467331200000000007"),
+        ("9999-12-30 9999-12-31", None),  # no later date can be written
+        ("1e-99999999999999999999 1", None),
+        ("2020-01-01", None),
+        ("monday tuesday", None),
+    ],
+)
+def test_times_go_on_as_they_are_written(cells, following, tmp_path):
+    path = tmp_path / "f.csv"
+    path.write_text("ds,y\n" + "".join(f"{cell},0\n" for cell in cells.split()))
+    assert times_ahead(read_table(path, ""), "ds", 5, 2) == (following and following.split())
 
 
 def test_a_file_of_ones_own_is_judged_whole_by_the_runs_standardisation(line, tmp_path):

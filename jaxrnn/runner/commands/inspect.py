@@ -46,14 +46,19 @@ def run(options: Inspect) -> None:
     xs, what = read(options, found)
     subject = subject_of(found.config, found.problem, found.params, xs)
     folder = showing.new_folder(options.output or options.run / "inspect", "output")
-    written = list(sections(subject, folder, console))
-    write_whole(folder / "report.md", report(options, found, subject, what, written))
+    seeds = found.config.seeds
+    whose = f", seed {seeds[options.member]}" if seeds else ""
+    written = list(sections(subject, whose, folder, console))
+    write_whole(folder / "report.md", report(options, found, subject, what, whose, written))
     seconds = time.perf_counter() - began
     console.out(f"done in {seconds:.1f} s, everything is in {folder}; begin with report.md", highlight=False)
 
 
-def sections(subject: Subject, folder: Path, console: Console) -> Iterator[str]:
-    """Each in Markdown, its files written; one that a network does not allow says why."""
+def sections(subject: Subject, whose: str, folder: Path, console: Console) -> Iterator[str]:
+    """Each in Markdown, its files written; one that a network does not allow says why.
+
+    whose   of several seeds, which one the pictures are of
+    """
     for title, find in SECTIONS.items():
         try:
             section = find(subject)
@@ -63,7 +68,7 @@ def sections(subject: Subject, folder: Path, console: Console) -> Iterator[str]:
             continue
         parts = [f"## {section.title}", section.words]
         for figure in section.figures:
-            data = plain(figure.data)
+            data = plain({**figure.data, "title": figure.data["title"] + whose})
             write_whole(folder / f"{figure.name}.json", showing.as_json(as_json(data)) + "\n")
             figure.draw(folder / f"{figure.name}.png", data)
             parts.append(f"![{section.title}]({figure.name}.png)\n\n*{figure.caption}*")
@@ -116,12 +121,12 @@ def plain(value: Any) -> Any:
     return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 
-def report(options: Inspect, found: Run, subject: Subject, what: str, written: list[str]) -> str:
+def report(options: Inspect, found: Run, subject: Subject, what: str, whose: str, written: list[str]) -> str:
     layers = ", ".join(subject.seen.layers)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(found.params))
     head = (
         f"# Inside {options.run.resolve().name}\n\nA network trained on {found.name}, {parameters:,} parameters, with "
-        f"the recurrent layers {layers}; its {options.weights} weights. It was looked at while it read "
+        f"the recurrent layers {layers}; its {options.weights} weights{whose}. It was looked at while it read "
         f"{len(subject.xs)} steps of {what}. The numbers behind each picture are in the file of its name that ends in "
         ".json."
     )

@@ -26,8 +26,8 @@ def difficulty(subject: Subject) -> Section:
     rows = [
         {
             "layer": name,
-            "change of dL/dh per step back": growth(np.asarray(flow.gradient)),
-            "memory in steps": memory_length(np.asarray(back[name])) if name in back else None,
+            "change of the loss's gradient (dL/dh) per step back": growth(np.asarray(flow.gradient)),
+            "steps that the last output remembers": memory_length(np.asarray(back[name])) if name in back else None,
             "dead units": f"{float(flow.dead):.1%}",
         }
         | {f"{gate} at an end": f"{float(ends.low + ends.high):.0%}" for gate, ends in flow.saturation.items()}
@@ -36,11 +36,11 @@ def difficulty(subject: Subject) -> Section:
     norm = float(total_norm(found.gradient))
     advice = advise(found, radii=radii, reach=back)
     words = [
-        f"On one batch of the training part the norm of the whole gradient is {norm:.3g}. Where it changes by less "
-        "than 1 per step back it vanishes, by more than 1 it explodes. Memory is over how many steps back a "
-        "small change of the state still moves the last output by 1/e of what one at the last step does; a memory of "
-        "stable states, as a switch is, holds for longer. Back is towards the first step, also of a layer that reads "
-        "from the end.",
+        f"On one batch of the training part the norm of the whole gradient is {norm:.3g}. Where the loss's gradient "
+        "for the state changes by less than 1 per step back it vanishes, by more than 1 it explodes. The last output "
+        "remembers as many steps back as a small change of the state still moves it by 1/e of what one at the last "
+        "step does; a memory of stable states, as a switch is, holds for longer. Back is towards the first step, also "
+        "of a layer that reads from the end.",
         showing.markdown(rows),
         exponent(subject, key),
         radii_told(radii),
@@ -66,9 +66,10 @@ def difficulty(subject: Subject) -> Section:
 
 def draw(path: Path, data: figures.Data) -> None:
     """One panel each."""
+    loss, output = "gradient of the loss\n||dL/dh_t||", "effect on the last output\n||dy_last/dh_t||"
     parts = [
-        plots.Panel("||dL/dh_t||", curves(data["gradient"]), x_label="step of the batch", log=True),
-        plots.Panel("||dy_last/dh_t||", curves(data["reach"]), x_label="step of the sequence shown", log=True),
+        plots.Panel(loss, curves(data["gradient"]), x_label="step of the batch", log=True),
+        plots.Panel(output, curves(data["reach"]), x_label="step of the sequence shown", log=True),
     ]
     plots.panels(path, data["title"], "step", parts)
 

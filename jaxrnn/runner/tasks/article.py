@@ -15,10 +15,9 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 from rich.console import Console
-from rich.table import Table
 
 from jaxrnn import CELLS, Layer, checks, dense, last, stack, unroll
-from jaxrnn.runner import plots, record
+from jaxrnn.runner import plots, record, report, showing
 from jaxrnn.runner.checkpoint import checkpoints, save
 from jaxrnn.runner.config import Article
 from jaxrnn.runner.metrics import metrics_file
@@ -70,7 +69,10 @@ def train(config: Article, data: Data, directory: Path, run: dict[str, Any], con
     lines = {cell: (range(1, len(fit.losses) + 1), fit.losses.tolist()) for cell, fit in fits.items()}
     title = f"The article's programs: {config.units} units, {config.samples} random sequences"
     plots.curves(directory / "loss.png", title, "epoch", "mean squared error", lines)
-    console.print(table(metrics))
+    rows = [{"cell": cell, **{k.replace("_", " "): v for k, v in values.items()}} for cell, values in metrics.items()]
+    showing.show(console, rows)
+    parts = [about(config), showing.markdown(rows), "![The loss](loss.png)"]
+    report.write("article", directory, run, parts)
     return f"{config.steps:,} updates of {', '.join(networks)}"
 
 
@@ -133,8 +135,8 @@ def summary(fit: Fit, config: Article) -> dict[str, float]:
     }
 
 
-def table(metrics: dict[str, dict[str, float]]) -> Table:
-    shown = Table("cell", "weights", "first loss", "last loss", "compile s", "ms/epoch")
-    for cell, values in metrics.items():
-        shown.add_row(cell, *(f"{v:,}" if isinstance(v, int) else f"{v:.4f}" for v in values.values()))
-    return shown
+def about(config: Article) -> str:
+    return (
+        f"{report.purpose(config)}\n\nTrained on {config.samples:,} sequences of {config.length} random numbers, seed "
+        f"{config.seed}: {config.steps:,} updates of each network. A loss is the mean squared error of an epoch."
+    )

@@ -26,6 +26,7 @@ from jaxrnn import CELLS, Layer, checks, dense, last, stack
 from jaxrnn.exporting import exportable
 from jaxrnn.runner.assets import kept_numbers, kept_words
 from jaxrnn.runner.config import Series
+from jaxrnn.runner.dates import times_ahead
 from jaxrnn.runner.devices import AXIS
 from jaxrnn.runner.draws import draw
 from jaxrnn.runner.inspection.reading import enough
@@ -35,6 +36,8 @@ from jaxrnn.runner.tables import Table, check_order, has, numbers, read_table, t
 from jaxrnn.types import spec
 
 WANTED = "a CSV file with a header and a row a moment"
+# Never done here: what was filled would be scored as if it had been measured.
+FILL = "; fill what is missing first, with pandas: read_csv(FILE).ffill().to_csv('filled.csv', index=False)"
 PIECE = 256  # windows an evaluation reads at a time
 SPLITS = ("train", "valid", "test")
 
@@ -175,7 +178,7 @@ def columns(table: Table, names: list[str]) -> Float[np.ndarray, "rows columns"]
         has(table, name, "data")
     if (time := time_column(table)) and time not in names:
         check_order(table, time)
-    return np.stack([numbers(table, name) for name in names], axis=1)
+    return np.stack([numbers(table, name, FILL) for name in names], axis=1)
 
 
 def parts_of(config: Series, rows: int) -> dict[str, tuple[int, int]]:
@@ -316,14 +319,18 @@ def file_of(path: Path, scale: Scale, config: Series) -> tuple[np.ndarray, Int[n
 
 
 def ahead(params: PyTree, path: Path, scale: Scale, config: Series, forecast: Callable[..., np.ndarray]) -> Columns:
-    """What follows the end of the user's file, in its own units."""
-    raw = columns(read_table(path, WANTED), scale.names)
+    """What follows the end of the user's file, in its own units, and when, where its times go on evenly."""
+    table = read_table(path, WANTED)
+    raw = columns(table, scale.names)
     if len(raw) < config.history:
         raise ValueError(f"data: {path} has {len(raw)} rows, wanted at least history = {config.history}")
     xs = standardised(raw[-config.history :], scale)
     xs = np.concatenate([xs, np.full_like(xs, np.nan, shape=(config.horizon, xs.shape[1]))])  # what nobody knows yet
     ys = forecast(params, xs, np.array([config.history - 1]))[0] * scale.std[0] + scale.mean[0]
-    return {"rows_ahead": list(range(1, config.horizon + 1)), scale.names[0]: ys.tolist()}
+    time = time_column(table)
+    when = time and times_ahead(table, time, max(config.history, 2), config.horizon)
+    dates = {time: when} if time and when else {}
+    return dates | {"rows_ahead": list(range(1, config.horizon + 1)), scale.names[0]: ys.tolist()}
 
 
 def write_scores(rows: list[tuple[str, str, dict[str, float]]], target: str, directory: Path, console: Console) -> None:
