@@ -5,12 +5,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
-from jaxtyping import PyTree
 
 from jaxrnn.analysis import (
     FixedPoints,
     fixed_points,
+    flattened,
     kind,
     pca,
     projected,
@@ -33,7 +32,7 @@ def rests(subject: Subject) -> Section:
     layer, params = subject.layer, subject.params
     xs = jnp.asarray(subject.probed.xs if subject.probed else subject.xs[:, None])
     carries = jax.jit(lambda params, xs: trajectory(layer, params, layer.carry(xs.shape[1:-1], params), xs))(params, xs)
-    along = flat(carries, 2)
+    along = flattened(carries, 2)
     starts = scattered(carries, STARTS, key=jax.random.key(0), axes=2, noise=0.1 * float(along.std()))
     x = jnp.asarray(subject.problem.rest())
     found = fixed_points(layer, params, x, starts)
@@ -43,7 +42,7 @@ def rests(subject: Subject) -> Section:
     ys = outputs(subject, found, x)
     data = {
         "title": "Where the network rests, among trajectories",
-        "points": projected(axes, flat(found.carries, 1)),
+        "points": projected(axes, flattened(found.carries)),
         "unstable": unstable(found),
         "converged": found.converged,
         "q": found.q,
@@ -58,14 +57,6 @@ def rests(subject: Subject) -> Section:
         "points, and leave the others along their unstable directions."
     )
     return Section("Where it rests", told(found, ys), [Figure("fixed_points", figures.resting, data, caption)])
-
-
-def flat(carries: PyTree, axes: int) -> Any:
-    """The state as one vector, after so many leading axes."""
-    vector = lambda carry: ravel_pytree(carry)[0]  # noqa: E731
-    for _ in range(axes):
-        vector = jax.vmap(vector)
-    return vector(carries)
 
 
 def outputs(subject: Subject, found: FixedPoints, x: Any) -> np.ndarray:
