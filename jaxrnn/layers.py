@@ -303,13 +303,14 @@ def _timeless(
 
 def _placed(place: str, layer: Layer) -> Layer:
     """The layer, which notes its place on its errors: their words fit every layer of its kind."""
+    kind = "a stack" if getattr(layer.spec, "name", None) == "stack" else layer  # which has noted the place within
 
     def noting(call: Callable[..., Any]) -> Callable[..., Any]:
         def called(*given: Any, **where: Any) -> Any:
             try:
                 return call(*given, **where)
             except Exception as error:
-                error.add_note(f"{place}, {layer}")
+                error.add_note(f"{place}, {kind}")
                 raise
 
         return called

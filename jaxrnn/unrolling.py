@@ -55,11 +55,14 @@ def unroll(
     def run(params: Params, carry: Carry, inputs: Inputs, key: PRNGKeyArray | None) -> tuple[Carry, Array]:
         # A scan's carry must vary as the rest does; were the params not to, their gradient would be summed over
         # devices at every step inside the loop rather than once after it. Noise varies as the key does.
-        params, carry = vary((params, carry), axes_of(params, carry, inputs, key))
+        keys, axes = _split(key, inputs.xs.shape[0]), axes_of(params, carry, inputs)
+        if axes_of(keys) - axes:
+            axes |= axes_of(jax.eval_shape(guarded.project, params, inputs, keys))
+        params, carry = vary((params, carry), axes)
         # scan alone need not count the steps
         serve = METHODS["scan"] if jax.export.is_symbolic_dim(inputs.xs.shape[0]) else chosen
         inputs = backwards(inputs) if reverse else inputs
-        carry, ys = serve(guarded, params, carry, inputs, _split(key, inputs.xs.shape[0]), checkpoint)
+        carry, ys = serve(guarded, params, carry, inputs, keys, checkpoint)
         return carry, flip(ys) if reverse else ys
 
     @functools.cache

@@ -86,6 +86,16 @@ def test_devices_that_share_all_but_a_key_draw_noise_of_their_own(name, method):
     close(two[1](jnp.sin(one[0])), one[1](jnp.sin(one[0])), DERIVED)
 
 
+def test_a_cell_without_noise_does_not_vary_as_its_key_does():
+    layer = unroll(gru(N_IN, N))
+    params, carry, xs = arguments(layer)
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    shared = jax.shard_map(
+        lambda keys: layer.apply(params, carry, xs, key=keys[0])[1], mesh=mesh, in_specs=P("data"), out_specs=P()
+    )
+    close(jax.jit(shared)(jax.random.split(KEY)), layer.apply(params, carry, xs)[1])
+
+
 @wrapped
 def test_derivatives_are_finite_and_reach_every_parameter(name):
     layer = unroll(WRAPPED[name])

@@ -28,6 +28,7 @@ from jaxrnn.analysis.stepping import flattened, widened
 from jaxrnn.policy import default_float
 from jaxrnn.types import Carry, Cell, Layer, Params
 from jaxrnn.unrolling import unroll
+from jaxrnn.words import describe
 
 
 class Linearised(NamedTuple):
@@ -61,6 +62,8 @@ def linearised(network: Cell | Layer, params: Params, x: Shaped[Array, "..."], c
             raise ValueError(f"linearised: x is {x}, wanted a symbol from 0 to {vocab - 1}")
         x = jax.nn.one_hot(x, vocab, dtype=default_float())
     checks.floats("linearised", "x", x, 1, "[n_in], or a whole number for a layer that begins with embed")
+    if x.ndim != 1:
+        raise ValueError(f"linearised: x is {describe(x)}, wanted [n_in], the input of one moment")
     J, B = (np.asarray(jacobians(layer, of, params, x, carries), np.float64) for of in (0, 1))
     finite = np.isfinite(np.concatenate([J, B], -1)).all((1, 2))
     if not finite.all():

@@ -31,7 +31,7 @@ def track(
     `track(h, {"evidence": e, "choice": c})["choice"]`. All are shifted alike.
 
     Among many units one goes with anything for a while, more so where both change slowly. `by_chance` is what the best
-    of them reaches with the same labels shifted in time, round the end of the real steps, by at least a tenth of them:
+    of them reaches with the same labels shifted in time, round the end of the real steps, by a tenth of them or more:
     what the best |r| should be read against. It is 0 with `shifts` = 0. A unit or labels that never change have r = 0.
 
     Raises ValueError on shapes that do not fit.
@@ -40,7 +40,7 @@ def track(
     fits("track", states, labels)
     checks.steps("track", "mask", mask, states.shape[:-1], "states")
     checks.size("track", at_least=0, shifts=shifts)
-    real = jnp.ones(states.shape[:-1], bool) if mask is None else mask
+    real = jnp.ones(states.shape[:-1], bool) if mask is None else jnp.asarray(mask)
     T = states.shape[0]
     least = max(T // 10, 1)
     by = jax.random.randint(jax.random.key(0) if key is None else key, (shifts,), least, max(T - least, least) + 1)

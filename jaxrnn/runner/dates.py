@@ -6,25 +6,32 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from jaxrnn.runner.tables import Disorder, Table, in_order, readings, tell
+from jaxrnn.runner.tables import Disorder, Table, in_order, is_number, readings, tell
 
 
 def times_ahead(table: Table, name: str, rows: int, count: int) -> list[str] | None:
     """The next `count` cells of a column of times, by its last `rows`, written as they are.
 
-    None, which is told, where those steps differ, or where the cells can be read as dates that go on differently.
+    None, which is told, where those steps differ, where the cells can be read as dates that go on differently, or
+    where they are written as no form here writes them.
     """
     cells = table.columns[name]
     found: dict[Hashable, list[str]] = {}
     for way in (ways := readings(cells[0])):
         with contextlib.suppress(Disorder):
-            if after := following(in_order(table, name, way)[-rows:], count):
-                found[tuple(after)] = [way.write(time) for time in after]  # ISO 8601 first, then the cells' own form
+            times = in_order(table, name, way)
+            after = following(times[-rows:], count) if way.write(times[-1]) == cells[-1].strip() else []
+            if after:
+                found[tuple(after)] = [way.write(time) for time in after]
+            if is_number(cells[0]):
+                break  # one that is a date counts no days: after 20200131 comes no 20200132
     if len(found) == 1:
         return next(iter(found.values()))
     if ways:  # otherwise it was told that no date was seen
-        why = f"its last {rows} rows are not evenly apart, or can be read as dates in two ways"
-        tell(f"{table.argument}: {table.path}, column {name!r} gives the forecasts no dates: {why}")
+        column = f"{table.argument}: {table.path}, column {name!r}"
+        last = f"its last {min(rows, len(cells))} rows"
+        why = f"{last} are not evenly apart, or not written in one form, or dates in two ways"
+        tell(f"{column} gives the forecasts no dates: {why}")
     return None
 
 
@@ -40,13 +47,12 @@ def by_months(times: Sequence[Any], count: int) -> list[datetime]:
     """The same day of each month, or its last, which is the day before a first."""
     if not isinstance(times[0], datetime):
         return []
-    day = timedelta(days=1)
-    shift = day if (times[-1] + day).day == 1 else 0 * day
-    moved = [time + shift for time in times]
-    if len({time.replace(year=2000, month=1) for time in moved}) > 1:
-        return []
-    months = evenly([12 * time.year + time.month - 1 for time in moved], count)
-    return [moved[-1].replace(year=month // 12, month=month % 12 + 1) - shift for month in months]
+    for shift in (timedelta(0), timedelta(days=1)):
+        moved = [time + shift for time in times]
+        if len({time.replace(year=2000, month=1) for time in moved}) == 1:
+            months = evenly([12 * time.year + time.month - 1 for time in moved], count)
+            return [moved[-1].replace(year=month // 12, month=month % 12 + 1) - shift for month in months]
+    return []
 
 
 def evenly(times: Sequence[Any], count: int) -> list[Any]:

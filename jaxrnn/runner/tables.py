@@ -22,6 +22,7 @@ DELIMITERS = ",;\t"  # the one that the header has most of
 DATES = ("%d{0}%m{0}%Y", "%m{0}%d{0}%Y", "%Y{0}%m{0}%d")
 HOURS = ("", " %H:%M", " %H:%M:%S", "T%H:%M", "T%H:%M:%S")
 FORMS = [date.format(sep) + time for sep in "/.-" for date in DATES for time in HOURS]
+COMPACT = {8: "%Y%m%d", 6: "%Y%m"}  # by the digits of a number
 MISSING = ("", "nan", "na", "n/a", "null", "none")  # what stands for nothing, in lower case
 TIMES = ("date", "time", "datetime", "timestamp", "ds")  # names of a column that says when
 
@@ -191,11 +192,12 @@ def is_date(cell: str) -> bool:
 
 
 def readings(cell: str) -> list[Reading]:
-    """The ways to read a cell as a time: a number, or ISO 8601, or day, month and year in one of the usual orders."""
-    if is_number(cell):
-        return [Reading(exact, str)]
-    every = [Reading(datetime.fromisoformat, datetime.isoformat)]
-    every += [Reading(partial(read_as, form), partial(write_as, form)) for form in FORMS]
+    """The ways to read a cell as a time: ISO 8601, or day, month and year in one of the usual orders, or a number."""
+    number = is_number(cell)
+    every = [] if number else [Reading(datetime.fromisoformat, partial(write_iso, cell.strip()))]
+    forms = FORMS if not number else [COMPACT[n]] if (n := len(cell.strip())) in COMPACT else []
+    every += [Reading(partial(read_as, form), partial(write_as, form)) for form in forms]
+    every += [Reading(exact, str)] if number else []
     found = []
     for way in every:
         with contextlib.suppress(ValueError):
@@ -213,7 +215,16 @@ def exact(cell: str) -> Decimal:
 
 
 def read_as(form: str, cell: str) -> datetime:
-    return datetime.strptime(cell, form)
+    time = datetime.strptime(cell, form)
+    if form in COMPACT.values() and not 1800 <= time.year < 2200:
+        raise ValueError(cell)  # a number like another
+    return time
+
+
+def write_iso(like: str, time: datetime) -> str:
+    """As `like` has it: a letter or a space before the hour, Z or a number for the zone."""
+    written = time.isoformat(like[10:11] or "T")
+    return written.replace("+00:00", "Z") if like.endswith("Z") else written
 
 
 def write_as(form: str, time: datetime) -> str:

@@ -92,6 +92,8 @@ def test_a_symbol_has_a_column_of_its_own():
     np.testing.assert_allclose(found.input_jacobians, np.broadcast_to(wanted, (2, N, 6)), atol=1e-12)
     with pytest.raises(ValueError, match="linearised: x is 6, wanted a symbol from 0 to 5"):
         linearised(layer, params, jnp.array(6), layer.carry((2,), params))
+    with pytest.raises(ValueError, match=r"linearised: x is float\d\d\[1, 6\], wanted \[n_in\]"):
+        linearised(layer, params, jnp.array([4]), layer.carry((2,), params))
 
 
 def test_the_state_of_an_lstm_is_all_its_numbers():

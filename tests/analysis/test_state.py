@@ -27,6 +27,9 @@ def test_masked_steps_do_not_count():
     spoilt = jnp.where(mask[..., None], STATES, jnp.nan), jnp.where(mask, STATES[..., 1], jnp.nan)
     wanted = [np.corrcoef(STATES[mask][:, k], STATES[mask][:, 1])[0, 1] for k in range(N)]
     np.testing.assert_allclose(track(*spoilt, mask=mask).correlations, wanted, atol=1e-12)
+    plain = np.asarray(mask)
+    found = track(*spoilt, mask=plain)  # pyright: ignore[reportArgumentType]
+    np.testing.assert_allclose(found.correlations, wanted, atol=1e-12)
     assert probe(*spoilt, mask=mask).score > 0.999
     assert jnp.isfinite(pca(spoilt[0], mask=mask).axes).all()
 

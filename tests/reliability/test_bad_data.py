@@ -27,7 +27,7 @@ def lines(*changed, header="date,a,b", rows=ROWS):
 
 SERIES = ["series", "--inputs", "all", "--history", "5", "--horizon", "2"]
 A = "line {}, column 'a'"
-FILL = "fill what is missing first, with pandas: read_csv(FILE).ffill().to_csv('filled.csv', index=False)"
+FILL = "fill what is missing first, as ffill or interpolate of pandas do"
 
 # name of the case -> (options, what the file holds, what is said of it after its name)
 TABLES = {

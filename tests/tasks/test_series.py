@@ -192,10 +192,10 @@ def test_predict_goes_on_from_the_end_of_the_users_file_in_its_units(line, tmp_p
 def test_predict_tells_no_date_that_is_not_known(line, tmp_path, capsys):
     _, _, problem = line
     params = problem.layer.init(jax.random.key(0))
-    times = [f"2020-01-{day:02}" for day in (1, 2, 3, 6, 7, 8, 9)]  # as of a market: no weekend
+    times = [f"2020-01-{day:02}" for day in (2, 3, 6, 7, 8, 9, 10)]  # as of a market: no weekend
     table = problem.predict(params, write(tmp_path / "mine.csv", {"y": np.arange(7)}, times))
     assert list(table) == ["rows_ahead", "y"]
-    told = "mine.csv, column 'date' gives the forecasts no dates: its last 5 rows are not evenly apart"
+    told = "mine.csv, column 'date' gives the forecasts no dates: its last 7 rows are not evenly apart"
     assert told in capsys.readouterr().err
     path = tmp_path / "none.csv"
     path.write_text("y\n" + "1\n" * 5)
@@ -216,6 +216,13 @@ def test_predict_tells_no_date_that_is_not_known(line, tmp_path, capsys):
         ("12/30/2019 12/31/2019", "01/01/2020 01/02/2020"),
         ("01/01/2020 01/02/2020", None),  # days or months: both are even
         ("2019 2020", "2021 2022"),
+        ("20200730 20200731", "20200801 20200802"),
+        ("202010 202011 202012", "202101 202102"),
+        ("10000000 10000001", "10000002 10000003"),  # no year of ours
+        ("2020-12-28 2021-01-28 2021-02-28", "2021-03-28 2021-04-28"),  # the last is a month's end by chance
+        ("2020-01-01T00:00:00Z 2020-01-01T01:00:00Z", "2020-01-01T02:00:00Z 2020-01-01T03:00:00Z"),
+        ("1/16/2020 1/17/2020", None),  # no form here writes months so
+        ("2020-W01 2020-W02", None),
         ("0.1 0.2 0.3", "0.4 0.5"),
         ("1467331200000000001 1467331200000000003", "1467331200000000005 1467331200000000007"),
         ("9999-12-30 9999-12-31", None),  # no later date can be written

@@ -70,7 +70,7 @@ class Trained(Config):
     clip_value
         Greatest size of each number in the gradient, before its norm is cut; 0 for none.
     weight_decay
-        Share of the weights taken off at each step, times the rate (adamw), or added to the gradient (the others).
+        Share of the weights taken off at each step, times the rate (adamw, muon), or added to the gradient (others).
     accumulate
         Batches whose gradients are averaged to one update; --steps counts batches.
     compute

@@ -37,7 +37,8 @@ from jaxrnn.types import spec
 
 WANTED = "a CSV file with a header and a row a moment"
 # Never done here: what was filled would be scored as if it had been measured.
-FILL = "; fill what is missing first, with pandas: read_csv(FILE).ffill().to_csv('filled.csv', index=False)"
+FILL = "; fill what is missing first, as ffill or interpolate of pandas do"
+WEEKS = 50  # rows, in which business days have their weekends
 PIECE = 256  # windows an evaluation reads at a time
 SPLITS = ("train", "valid", "test")
 
@@ -328,9 +329,11 @@ def ahead(params: PyTree, path: Path, scale: Scale, config: Series, forecast: Ca
     xs = np.concatenate([xs, np.full_like(xs, np.nan, shape=(config.horizon, xs.shape[1]))])  # what nobody knows yet
     ys = forecast(params, xs, np.array([config.history - 1]))[0] * scale.std[0] + scale.mean[0]
     time = time_column(table)
-    when = time and times_ahead(table, time, max(config.history, 2), config.horizon)
-    dates = {time: when} if time and when else {}
-    return dates | {"rows_ahead": list(range(1, config.horizon + 1)), scale.names[0]: ys.tolist()}
+    told: Columns = {"rows_ahead": list(range(1, config.horizon + 1)), scale.names[0]: ys.tolist()}
+    if time is None or time in scale.names:  # what is forecast is no clock
+        return told
+    when = times_ahead(table, time, max(config.history, WEEKS), config.horizon)
+    return {time: when, **told} if when else told
 
 
 def write_scores(rows: list[tuple[str, str, dict[str, float]]], target: str, directory: Path, console: Console) -> None:
