@@ -144,6 +144,14 @@ def test_a_bfloat16_carry_is_widened():
     np.testing.assert_allclose(norms, product_norms(found), rtol=0.02, atol=0.02)
 
 
+def test_lyapunov_exponents_may_be_trained():
+    """As Engelken 2023 does. Of a diagonal W the largest is log w_00, whose derivative is 1 / w_00."""
+    layer, params, carry = linear(np.diag([1.2, 0.9, 0.5, 0.1]))
+    xs = jnp.tile(XS, (4, 1))
+    grads = jax.grad(lambda params: lyapunov(layer, params, carry, xs, key=KEY, warm_up=100)[0])(params)
+    np.testing.assert_allclose(grads.w_h[0, 0], 1 / 1.2, rtol=1e-6)
+
+
 def test_lyapunov_exponents_of_the_logistic_map_are_log_2():
     """h' = 4 h (1 - h), the textbook's chaos: a cell of one unit whose activation is that map."""
     layer = unroll(elman(1, 1, lambda a: 4 * a * (1 - a)))
