@@ -83,5 +83,4 @@ def running_lyapunov(
     real = jnp.ones(xs.shape[0], bool) if mask is None else jnp.asarray(mask)
     counted = real & (jnp.cumsum(real) > warm_up)
     so_far = jnp.cumsum(counted).astype(logs.dtype)[:, None]
-    total = jnp.cumsum(jnp.where(counted[:, None], logs, 0), 0)
-    return jnp.where(so_far > 0, total / jnp.maximum(so_far, 1), jnp.nan)  # 0 / 0 would spoil the derivative
+    return jnp.cumsum(jnp.where(counted[:, None], logs, 0), 0) / so_far
