@@ -40,7 +40,8 @@ def lyapunov(
     count give NaN. Raises ValueError on more exponents than the carry has numbers, no steps to count, a layer that
     reads from the end, and a batch: jax.vmap serves that.
     """
-    return running_lyapunov(layer, params, carry, xs, k, key=key, warm_up=warm_up, mask=mask, reset=reset)[-1]
+    logs, counted = log_stretches("lyapunov", layer, params, carry, xs, k, key, warm_up, mask, reset)
+    return logs.mean(0, where=counted[:, None])
 
 
 def running_lyapunov(
@@ -55,22 +56,40 @@ def running_lyapunov(
     mask: Bool[Array, "T"] | None = None,
     reset: Bool[Array, "T"] | None = None,
 ) -> Float[Array, "T k"]:
-    """What `lyapunov` would give after each step; the last is what it gives.
+    """What `lyapunov` would give after each step; the last is what it gives, up to rounding.
 
     Exponents have settled where the later half is flat, within what matters. NaN before the first step that counts.
     Arguments and errors are those of `lyapunov`.
     """
-    step, start, moments = as_map("lyapunov", layer, params, carry, xs, mask, reset)
-    checks.size("lyapunov", k=k)
-    checks.size("lyapunov", at_least=0, warm_up=warm_up)
+    logs, counted = log_stretches("running_lyapunov", layer, params, carry, xs, k, key, warm_up, mask, reset)
+    so_far = jnp.cumsum(counted).astype(logs.dtype)[:, None]
+    return jnp.cumsum(jnp.where(counted[:, None], logs, 0), 0) / so_far
+
+
+def log_stretches(
+    owner: str,
+    layer: Layer,
+    params: Params,
+    carry: Carry,
+    xs: Array,
+    k: int,
+    key: PRNGKeyArray,
+    warm_up: int,
+    mask: Bool[Array, "T"] | None,
+    reset: Bool[Array, "T"] | None,
+) -> tuple[Float[Array, "T k"], Bool[Array, "T"]]:
+    """(log R_t[k, k], which steps count)."""
+    step, start, moments = as_map(owner, layer, params, carry, xs, mask, reset)
+    checks.size(owner, k=k)
+    checks.size(owner, at_least=0, warm_up=warm_up)
     if k > start.size:
-        raise ValueError(f"lyapunov: k is {k}, wanted at most {start.size}, the numbers in the carry")
+        raise ValueError(f"{owner}: k is {k}, wanted at most {start.size}, the numbers in the carry")
     if warm_up >= xs.shape[0]:
-        raise ValueError(f"lyapunov: warm_up is {warm_up}, wanted fewer than the {xs.shape[0]} steps of x")
-    checks.steps("lyapunov", "mask", mask, xs.shape[:1])
+        raise ValueError(f"{owner}: warm_up is {warm_up}, wanted fewer than the {xs.shape[0]} steps of x")
+    checks.steps(owner, "mask", mask, xs.shape[:1])
     known = mask is not None and not isinstance(mask, Tracer)
     if known and warm_up >= (n := int(np.asarray(mask).sum())):
-        raise ValueError(f"lyapunov: warm_up is {warm_up}, wanted fewer than the {n} real steps of mask")
+        raise ValueError(f"{owner}: warm_up is {warm_up}, wanted fewer than the {n} real steps of mask")
 
     def body(carried: tuple[Array, Array], moment: tuple[Array, ...]) -> tuple[tuple[Array, Array], Array]:
         state, q = carried
@@ -81,6 +100,4 @@ def running_lyapunov(
     q, _ = jnp.linalg.qr(jax.random.normal(key, (start.size, k), start.dtype))
     _, logs = jax.lax.scan(body, (start, q), moments)
     real = jnp.ones(xs.shape[0], bool) if mask is None else jnp.asarray(mask)
-    counted = real & (jnp.cumsum(real) > warm_up)
-    so_far = jnp.cumsum(counted).astype(logs.dtype)[:, None]
-    return jnp.cumsum(jnp.where(counted[:, None], logs, 0), 0) / so_far
+    return logs, real & (jnp.cumsum(real) > warm_up)
