@@ -193,17 +193,22 @@ def is_date(cell: str) -> bool:
 
 def readings(cell: str) -> list[Reading]:
     """The ways to read a cell as a time: ISO 8601, or day, month and year in one of the usual orders, or a number."""
-    number = is_number(cell)
-    every = [] if number else [Reading(datetime.fromisoformat, partial(write_iso, cell.strip()))]
-    forms = FORMS if not number else [COMPACT[n]] if (n := len(cell.strip())) in COMPACT else []
-    every += [Reading(partial(read_as, form), partial(write_as, form)) for form in forms]
-    every += [Reading(exact, str)] if number else []
+    cell = cell.strip()
+    if is_number(cell):
+        compact = [COMPACT[len(cell)]] if len(cell) in COMPACT else []
+        every = [*in_forms(compact), Reading(exact, str)]
+    else:
+        every = [Reading(datetime.fromisoformat, partial(write_iso, cell)), *in_forms(FORMS)]
     found = []
     for way in every:
         with contextlib.suppress(ValueError):
-            way.parse(cell.strip())
+            way.parse(cell)
             found.append(way)
     return found
+
+
+def in_forms(forms: list[str]) -> list[Reading]:
+    return [Reading(partial(read_as, form), partial(write_as, form)) for form in forms]
 
 
 def exact(cell: str) -> Decimal:
