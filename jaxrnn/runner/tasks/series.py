@@ -177,9 +177,15 @@ def columns(table: Table, names: list[str]) -> Float[np.ndarray, "rows columns"]
     """Those columns. Raises ValueError where one is missing, has no number, or time goes back."""
     for name in names:
         has(table, name, "data")
-    if (time := time_column(table)) and time not in names:
+    if (time := clock(table, names)) is not None:
         check_order(table, time)
     return np.stack([numbers(table, name, FILL) for name in names], axis=1)
+
+
+def clock(table: Table, names: list[str]) -> str | None:
+    """The column that says when; none where it is one of those that are learnt."""
+    time = time_column(table)
+    return None if time in names else time
 
 
 def parts_of(config: Series, rows: int) -> dict[str, tuple[int, int]]:
@@ -328,9 +334,8 @@ def ahead(params: PyTree, path: Path, scale: Scale, config: Series, forecast: Ca
     xs = standardised(raw[-config.history :], scale)
     xs = np.concatenate([xs, np.full_like(xs, np.nan, shape=(config.horizon, xs.shape[1]))])  # what nobody knows yet
     ys = forecast(params, xs, np.array([config.history - 1]))[0] * scale.std[0] + scale.mean[0]
-    time = time_column(table)
     told: Columns = {"rows_ahead": list(range(1, config.horizon + 1)), scale.names[0]: ys.tolist()}
-    if time is None or time in scale.names:  # what is forecast is no clock
+    if (time := clock(table, scale.names)) is None:
         return told
     when = times_ahead(table, time, max(config.history, WEEKS), config.horizon)
     return {time: when, **told} if when else told
