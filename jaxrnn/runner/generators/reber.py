@@ -8,7 +8,7 @@ remembered until the last but one. The continual grammar has one embedded string
          P --> 3 (T) --- V --> 5 --- V ---'           (X leads from 4 to 3, P from 5 to 4)
 """
 
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 from typing import NamedTuple
 
 import numpy as np
@@ -50,12 +50,14 @@ def following(string: str) -> list[str]:
     return [*after, string[1], "E"]
 
 
-def distinct(numbers: np.random.Generator, count: int) -> list[str]:
-    """Embedded strings, no two alike, in the order in which they were drawn."""
-    strings: dict[str, None] = {}
-    while len(strings) < count:
-        strings[embedded(numbers)] = None
-    return list(strings)
+def embedded_strings(numbers: np.random.Generator, count: int, apart_from: Collection[str] = ()) -> list[str]:
+    """Embedded strings as they are drawn, short ones again and again, but for those of another set."""
+    drawn: list[str] = []
+    while len(drawn) < count:
+        string = embedded(numbers)
+        if string not in apart_from:
+            drawn.append(string)
+    return drawn
 
 
 class Chain(NamedTuple):

@@ -30,7 +30,7 @@ from jaxrnn.runner.draws import apart
 from jaxrnn.runner.generators.adding import adding, multiplication
 from jaxrnn.runner.generators.lag import lag
 from jaxrnn.runner.generators.order import order
-from jaxrnn.runner.generators.reber import SYMBOLS, distinct, following
+from jaxrnn.runner.generators.reber import SYMBOLS, embedded_strings, following
 from jaxrnn.runner.networks import outputs_from, policy_of, uniform, width
 from jaxrnn.runner.problem import Problem
 
@@ -91,9 +91,12 @@ def make(config: Hs97, assets: object = None) -> Problem:
 
 
 def reber(config: Hs97) -> Puzzle:
-    """Experiment 1. 256 strings to learn from, 256 more: what may come next must always be the most active."""
-    strings = distinct(apart(0), 256 + 256 + 1000)
-    shown, judged, test = (as_batch(part) for part in (strings[:256], strings[:512], strings[512:]))
+    """Experiment 1. 256 strings to learn from, 256 others: what may come next must always be the most active."""
+    numbers = apart(0)
+    learnt = embedded_strings(numbers, 256)
+    others = embedded_strings(numbers, 256, {*learnt})
+    new = embedded_strings(numbers, 1000, {*learnt, *others})
+    shown, judged, test = (as_batch(part) for part in (learnt, learnt + others, new))
 
     def draw(numbers: np.random.Generator, count: int) -> Batch:
         chosen = numbers.integers(len(shown.lengths), size=count)
