@@ -9,9 +9,10 @@ all 0 before the first step. (k is the paper's h.) i and o are [blocks], c and h
 n / blocks cells that follow one another in its block. Sums stand in the order i, o, c in the weights.
 
 Which units have biases differs from task to task in the paper, and with it the number of weights in its Table 10:
-bias="all", "gates" or None. It draws weights from small uniform intervals, (-0.2, 0.2) in most tasks, and begins the
-gates' biases negative, a different one for each block, so that blocks come into use one after another: input_bias and
-output_bias take a number or a tuple of one a block. Its gradients are truncated; ours are not.
+bias="all", "gates" or None. It draws weights and most biases from small uniform intervals, (-0.1, 0.1) in most tasks,
+and begins the biases of input or output gates negative, a different one for each block, so that blocks come into use
+one after another: input_bias and output_bias take a number or a tuple of one a block. Its gradients are truncated; ours
+are not.
 """
 
 from typing import Literal, NamedTuple

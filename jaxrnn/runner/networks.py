@@ -60,9 +60,14 @@ def within(layer: Layer, most: float | None) -> Layer:
 
 
 def outputs_from(weights: Callable[..., Array], n_in: int, n_out: int, policy: Policy) -> Layer:
-    """A dense layer whose weights begin so, and its biases at 0."""
+    """A dense layer whose weights begin so, and its biases too."""
     layer = dense(n_in, n_out, policy=policy)
-    return layer._replace(init=lambda key: Dense(weights(key, (n_in, n_out)), jnp.zeros(n_out)))
+
+    def init(key: PRNGKeyArray) -> Dense:
+        key_w, key_b = jax.random.split(key)
+        return Dense(weights(key_w, (n_in, n_out)), weights(key_b, (n_out,)))
+
+    return layer._replace(init=init)
 
 
 def noisy(params: PyTree, key: PRNGKeyArray, deviation: float) -> PyTree:

@@ -31,6 +31,36 @@ def test_as_many_weights_as_in_the_paper(problem):
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == WEIGHTS[problem]
 
 
+STARTS = {  # Table 10's igb and ogb: numbers, or the width of the interval that they are drawn from
+    "reber": (0.2, [-1, -2, -3]),
+    "adding": ([-3, -6], 0.1),
+    "multiplication": (0.1, 0.1),
+    "order2": ([-2, -4], 0.1),
+    "order3": ([-2, -4, -6], 0.1),
+}
+
+
+@pytest.mark.parametrize("problem", STARTS)
+def test_gates_begin_as_in_the_paper(problem):
+    puzzle = hs97.PUZZLES[problem](Hs97(problem=problem))
+    cell = hs97.network(Hs97(problem=problem), puzzle).init(jax.random.key(0))[0]
+    for found, wanted in zip(np.split(cell.b[: 2 * puzzle.blocks], 2), STARTS[problem], strict=True):
+        if isinstance(wanted, list):
+            np.testing.assert_array_equal(found, wanted)
+        else:
+            assert (abs(found) < wanted).all()
+            assert found.all()
+
+
+@pytest.mark.parametrize("problem", ["adding", "order2"])
+def test_biases_of_cells_and_outputs_are_drawn(problem):
+    puzzle = hs97.PUZZLES[problem](Hs97(problem=problem))
+    cell, out = hs97.network(Hs97(problem=problem), puzzle).init(jax.random.key(0))
+    for found in (cell.b[2 * puzzle.blocks :], out.b):
+        assert (abs(found) < 0.1).all()
+        assert found.all()
+
+
 # -- what the sequences are
 
 

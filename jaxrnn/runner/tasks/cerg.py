@@ -12,10 +12,12 @@ are longer than 1,000 symbols in the mean. The run ends when all trials are perf
 The network is the paper's, weight for weight: four blocks of two cells that share their gates, biases and first weights
 as there, outputs that see the cells and the inputs, 424 weights with forget gates. What differs is how it is trained.
 The outputs' cross-entropy takes the place of squared errors; `batch` streams are read side by side, `length` symbols
-between updates, with full gradients within and the state handed on; a stream in which there was an error begins anew,
-state and string, but after the update rather than at once; the optimiser is the one that the configuration names. A
-trial is looked at every so often instead of after each stream, on ten streams that are always the same: the weights
-that came furthest there are tested on ten others.
+between updates, with full gradients within and the state handed on, where the paper's truncated gradients go back
+through the cells to the beginning of the stream; a stream in which there was an error begins anew, state and string,
+but after the update rather than at once; the optimiser is the one that the configuration names, and a rate that falls
+does so over the whole run, the paper's within each stream, to begin anew with the next. A trial is looked at every so
+often instead of after each stream, on ten streams that are always the same: the weights that came furthest there are
+tested on ten others, where the paper asks once.
 """
 
 from collections.abc import Callable
