@@ -5,7 +5,7 @@
 SWEEP is the folder of a sweep over `cell` and whatever else is to be chosen for each of them, such as the rate
 (experiments/odyssey.toml has the command). Of each cell's trials the one that did best on the validation part counts.
 The repository may move on during a sweep, so each variant keeps the commit it ran at. The paper draws 200 settings for
-each variant, of its size, rate and noise, and shows the best tenth.
+each variant, of its size, rate, momentum and noise, which is its inputs', and shows the best tenth.
 """
 
 import json

@@ -89,7 +89,30 @@ def test_persistence_equals_a_plain_loop(season, horizon):
 
 
 def test_a_season_that_the_history_lacks_is_no_forecast(numbers):
-    assert series.make(tiny(numbers, season=6)).anchors("test").keys() == {"last value"}
+    assert series.make(tiny(numbers, season=6)).anchors("test").keys() == {"last value", series.LINEAR}
+
+
+def test_the_linear_forecast_equals_the_least_squares_of_all_windows_at_once():
+    """By the normal equations of y = last + (history - last) W, with a penalty, on the windows of a plain loop."""
+    values = np.random.default_rng(2).normal(size=(400, 2)).astype(np.float32)
+    config, train, valid = Series(history=4, horizon=2), np.arange(3, 300), np.arange(300, 398)
+
+    def rows(origins):
+        last = np.array([[values[o, 0]] for o in origins], np.float64)
+        x = np.array([values[o - 3 : o + 1, 0] for o in origins]) - last
+        return last, x, np.array([values[o + 1 : o + 3, 0] for o in origins])
+
+    def solution(penalty):
+        last, x, y = rows(train)
+        wide = np.concatenate([x, np.sqrt(penalty * len(train)) * np.eye(4)])
+        return np.linalg.lstsq(wide, np.concatenate([y - last, np.zeros((4, 2))]), rcond=None)[0]
+
+    last, x, y = rows(valid)
+    best = min(map(solution, series.PENALTIES), key=lambda weights: ((last + x @ weights - y) ** 2).mean())
+    weights = series.linear_weights(values, train, valid, config)
+    np.testing.assert_allclose(weights, best, atol=1e-6)
+    found = series.simple_forecasts(values, valid, weights, config)[series.LINEAR]
+    np.testing.assert_allclose(found, last + x @ best, atol=1e-6)
 
 
 def test_standardisation_and_training_see_the_train_part_alone(numbers, tmp_path):
@@ -171,8 +194,8 @@ def test_a_run_leaves_its_picture_and_every_score_beside_persistence(line):
     folder, _, _ = line
     assert (folder / "run" / "forecast.png").read_bytes().startswith(b"\x89PNG")
     rows = list(csv.DictReader((folder / "run" / "scores.csv").read_text().splitlines()))
-    assert [row["forecast"] for row in rows] == ["network", "last value", "a season before"] * 2
-    assert float(rows[4]["mae_in_own_units"]) == pytest.approx(4, 1e-4)  # of rows 1, 2, 3 ahead
+    assert [row["forecast"] for row in rows] == ["network", "last value", "a season before", series.LINEAR] * 2
+    assert float(rows[5]["mae_in_own_units"]) == pytest.approx(4, 1e-4)  # of rows 1, 2, 3 ahead
 
 
 def test_predict_goes_on_from_the_end_of_the_users_file_in_its_units(line, tmp_path):

@@ -2,13 +2,14 @@
 
 Every number is standardised by the mean and the standard deviation of the train part, which go with the run. The parts
 follow each other in time, and a forecast belongs to the part that its rows lie in; the history before it may reach
-back over the border. What a forecast has to beat is printed beside it: the last value, and the value a season before.
+back over the border. What a forecast has to beat is printed beside it: the last value, the value a season
+before, and what a linear function of the history alone forecasts.
 """
 
 import csv
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,6 +41,8 @@ WANTED = "a CSV file with a header and a row a moment"
 FILL = "; fill what is missing first, as ffill or interpolate of pandas do"
 WEEKS = 50  # rows, in which business days have their weekends
 PIECE = 256  # windows an evaluation reads at a time
+PENALTIES = 10.0 ** np.arange(-6, 2)  # a window, on the squared weights of standardised values
+LINEAR = "linear in the history"
 SPLITS = ("train", "valid", "test")
 
 
@@ -77,7 +80,8 @@ def make(config: Series, assets: Mapping[str, Any] | None = None) -> Problem:
     forecast = make_forecast(layer, config)
     origins = functools.cache(lambda split: origins_of(data().parts[split], config))
     truth = functools.cache(lambda split: windows(data().values, origins(split), config).ys)
-    simple = functools.cache(lambda split: persistence(data().values, origins(split), config))
+    weights = functools.cache(lambda: linear_weights(data().values, origins("train"), origins("valid"), config))
+    simple = functools.cache(lambda split: simple_forecasts(data().values, origins(split), weights(), config))
 
     def batch(seed: int, step: int) -> Window:
         train = origins("train")
@@ -249,11 +253,57 @@ def seasonal(config: Series) -> Int[np.ndarray, "horizon"]:
 def persistence(
     values: Float[np.ndarray, "rows columns"], origins: Int[np.ndarray, "windows"], config: Series
 ) -> dict[str, Float[np.ndarray, "windows horizon"]]:
-    """What needs no network."""
+    """What needs nothing but the values before."""
     back = {"last value": np.zeros(config.horizon, int)}
     if config.season <= config.history:
         back["a season before"] = seasonal(config)
     return {name: values[origins[:, None] - rows, 0] for name, rows in back.items()}
+
+
+def simple_forecasts(
+    values: Float[np.ndarray, "rows columns"],
+    origins: Int[np.ndarray, "windows"],
+    weights: Float[np.ndarray, "history horizon"],
+    config: Series,
+) -> dict[str, Float[np.ndarray, "windows horizon"]]:
+    """What needs no network."""
+    linear = [now + before @ weights for now, before, _ in pasts(values, origins, config)]
+    return persistence(values, origins, config) | {LINEAR: np.concatenate(linear)}
+
+
+def linear_weights(
+    values: Float[np.ndarray, "rows columns"],
+    train: Int[np.ndarray, "windows"],
+    valid: Int[np.ndarray, "windows"],
+    config: Series,
+) -> Float[np.ndarray, "history horizon"]:
+    """As in `around`, y_h = last + sum_t weights_th (target_t - last), by ridge regression on the train part.
+
+    The penalty is that of PENALTIES which does best on the valid part.
+    """
+    products, targets = np.zeros((config.history, config.history)), np.zeros((config.history, config.horizon))
+    for now, before, after in pasts(values, train, config):
+        products += before.T @ before
+        targets += before.T @ (after - now)
+
+    def fit(penalty: float) -> Float[np.ndarray, "history horizon"]:
+        return np.linalg.solve(products + penalty * len(train) * np.eye(config.history), targets)
+
+    def off(weights: Float[np.ndarray, "history horizon"]) -> float:
+        pieces = pasts(values, valid, config)
+        return sum(((now + before @ weights - after) ** 2).sum() for now, before, after in pieces)
+
+    return min(map(fit, PENALTIES), key=off)
+
+
+def pasts(
+    values: Float[np.ndarray, "rows columns"], origins: Int[np.ndarray, "windows"], config: Series
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """The target's last values [windows, 1], histories less those and what came after, by pieces, in float64."""
+    for start in range(0, len(origins), PIECE):
+        xs, ys = windows(values, origins[start : start + PIECE], config)
+        target = xs[..., 0].T.astype(np.float64)
+        yield target[:, -1:], target - target[:, -1:], ys
 
 
 def errors(ys: np.ndarray, truth: np.ndarray, std: float) -> dict[str, float]:
@@ -366,7 +416,7 @@ def draw_forecasts(
     panels = figure.subplots(2, 2).ravel()
     before = np.arange(1 - min(config.history, max(2 * config.horizon, 48)), 1)
     after = np.arange(1, config.horizon + 1)
-    styles = {"network": ("C3", "-"), "last value": ("C0", "--"), "a season before": ("C2", ":")}
+    styles = {"network": ("C3", "-"), "last value": ("C0", "--"), "a season before": ("C2", ":"), LINEAR: ("C1", "-.")}
 
     def own(values: Any) -> Any:
         return values * data.scale.std[0] + data.scale.mean[0]

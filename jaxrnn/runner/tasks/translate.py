@@ -1,4 +1,4 @@
-"""From one language to another: an encoder reads a sentence both ways, a decoder writes it (Cho et al. 2014).
+"""From one language to another: an encoder reads a sentence, a decoder writes it (Cho et al. 2014).
 
     encoder    embed, one recurrent layer in each direction
     bridge     h_0 = tanh(W [h_forward, h_backward] + b) of what each direction ends with (Bahdanau et al. 2015, A.2.2,
