@@ -203,9 +203,10 @@ def _no_product(name: str) -> ValueError:
 
 
 def clip_gradient(cell: Cell, limit: float) -> Cell:
-    """The gradient that flows back through the carry is cut to [-limit, limit] at every step (Graves 2013, sec. 2.1).
+    """The gradient that flows back through the carry is cut to [-limit, limit] at every step.
 
-    A rule of the backward pass alone: forward-mode derivatives are those of the cell.
+    After Graves 2013, section 2.1, who cuts what flows into the sums before the activations and leaves the way along c
+    alone. A rule of the backward pass: forward-mode derivatives are those of the cell.
     """
     _is_cell("clip_gradient", cell)
     checks.positive("clip_gradient", limit=limit)

@@ -157,7 +157,7 @@ def minlstm(p, carry, x):
 
 
 def lru(p, carry, x):
-    """h' = lambda h + gamma (x B), y = Re(h' C) + x D, with complex h; Orvieto 2023, equations 6 and 7."""
+    """h' = lambda h + gamma (x B), y = Re(h' C) + x D, with complex h; Orvieto 2023, section 3.3 and equation 7."""
     h = carry[0] + 1j * carry[1]
     re_b, im_b, d = np.split(p.w_x, 3, axis=1)
     re_c, minus_im_c = np.split(p.w_y, 2)

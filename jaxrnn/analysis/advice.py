@@ -38,10 +38,14 @@ def advise(
     """
     found = _exploding_norm(diagnosis, usual_norm)
     for name, flow in diagnosis.layers.items():
-        norms = np.asarray((reach or {}).get(name, flow.gradient), np.float64)
+        norms = _back(name, flow, reach)
         found += _through_time(name, flow, norms, usual_norm or float(total_norm(diagnosis.gradient)))
         found += _saturated(name, flow, len(norms)) + _dead(name, flow)
-    return found + _radii(radii or {}, diagnosis)
+    return found + _radii(radii or {}, diagnosis, reach)
+
+
+def _back(name: str, flow: Flow, reach: Mapping[str, Any] | None) -> np.ndarray:
+    return np.asarray((reach or {}).get(name, flow.gradient), np.float64)
 
 
 def _exploding_norm(diagnosis: Diagnosis, usual: float | None) -> list[Advice]:
@@ -98,7 +102,7 @@ def _longer_memory(name: str, finding: str, flow: Flow, T: int) -> Advice:
             finding,
             "a gated cell (--cell lstm or gru), or irnn",
             "the factor per step is then a gate near 1 that is learned, not a product of weights and slopes "
-            "(Hochreiter & Schmidhuber 1997; Le et al. 2015).",
+            "(Gers et al. 2000), or begins as the identity (Le et al. 2015).",
         )
     span = "begun near 1 - 1/T, gates span T steps (Jozefowicz et al. 2015; Tallec & Ollivier 2018)."
     if not _forgets(name, flow):
@@ -147,20 +151,29 @@ def _dead(name: str, flow: Flow) -> list[Advice]:
     ]
 
 
-def _radii(radii: Mapping[str, list[float]], diagnosis: Diagnosis) -> list[Advice]:
-    """Of cells without gates alone: a gate's block has no part of its own in the factor per step."""
-    gated = [name.partition(" ")[2] for name, flow in diagnosis.layers.items() if flow.saturation]
+def _radii(radii: Mapping[str, list[float]], diagnosis: Diagnosis, reach: Mapping[str, Any] | None) -> list[Advice]:
+    """Of cells without gates alone: a gate's block has no part of its own in the factor per step.
+
+    Nor of a large radius where what flows back falls nevertheless: a logistic unit's slope is 1/4 at most.
+    """
+    gated, falling = [], []
+    for name, flow in diagnosis.layers.items():
+        at = name.partition(" ")[2]
+        gated += [at] if flow.saturation else []
+        falling += [at] if round(growth(_back(name, flow, reach)), 2) < 1 else []
     found = []
     for place, (radius, *more) in radii.items():
+        left = gated + falling if radius > 1 else gated
         owner = place.removesuffix("w_h").rstrip(".")
-        if more or any(owner == g or owner.startswith(f"{g}.") for g in gated) or 0.5 <= radius <= 1.5:
+        if more or any(owner == at or owner.startswith(f"{at}.") for at in left) or 0.5 <= radius <= 1.5:
             continue
         found.append(
             Advice(
                 f"{place}: the spectral radius of the recurrent weights is {radius:.2f}.",
                 "initialize(cell, w_h=jax.nn.initializers.orthogonal())",
-                f"states and gradients {'grow' if radius > 1 else 'shrink'} by about that factor a step wherever the "
-                "activation is near its steepest; 1 keeps them (Pascanu et al. 2013, section 2.1).",
+                f"states and gradients {'grow' if radius > 1 else 'shrink'} by about that factor a step, times the "
+                "activation's slope, 1 at most for tanh and relu; a radius of 1 keeps them (Pascanu et al. 2013, "
+                "section 2.1).",
             )
         )
     return found

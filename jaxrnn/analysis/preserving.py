@@ -11,8 +11,9 @@ where they multiply what depends on the past. In an Elman network, whose
 that is W_h alone. A step that is masked, that begins afresh, or that the loss does not reach has no part in Omega.
 
 The paper's x is the sum before the activation; here, as in the authors' code (pascanur/trainingRNNs), it is the state
-that is handed on. That code compares squared norms, which near 1 makes four times as much, and has the mean over k
-where the paper has the sum, which makes 1 / T: a weight of theirs is none of these.
+that is handed on. The paper's eq. 10 and that code compare squared norms, where its eq. 9 has none, which near 1 makes
+four times as much, and the code has the mean over k where the paper has the sum, which makes 1 / T: a weight of theirs
+is none of these.
 """
 
 import math

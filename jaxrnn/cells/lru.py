@@ -2,10 +2,10 @@
 
     lambda = exp(-exp(nu) + i exp(theta))        h' = lambda * h + gamma * (x B)        y = Re(h' C) + x D
 
-h is complex; lambda lies inside the unit circle whatever nu is (their eq. 6), and gamma = sqrt(1 - |lambda|^2) at the
-start keeps h about as large as x (eq. 7), learned as its logarithm. lambda begins uniformly on the ring between r_min
-and r_max, its phase below max_phase. B, C and the carry are kept as pairs of reals, so that optimisers, checkpoints
-and exports need not know complex numbers. D is a full matrix, since x need not be as wide as y.
+h is complex; lambda lies inside the unit circle whatever nu is (their section 3.3), and gamma = sqrt(1 - |lambda|^2) at
+the start keeps h about as large as x (eq. 7), learned as its logarithm. lambda begins uniformly on the ring between
+r_min and r_max, its phase below max_phase. B, C and the carry are kept as pairs of reals, so that optimisers,
+checkpoints and exports need not know complex numbers. D is a full matrix, since x need not be as wide as y.
 """
 
 from typing import NamedTuple

@@ -1,5 +1,5 @@
 """LSTM with a recurrent projection: Sak et al. 2014, "Long short-term memory recurrent neural network architectures
-for large scale acoustic modeling", eq. 1-6, without their second, non-recurrent projection.
+for large scale acoustic modeling".
 
     i = s(x W_xi + h W_hi + c  P_i + b_i)          f = s(x W_xf + h W_hf + c P_f + b_f)
     g = tanh(x W_xg + h W_hg + b_g)                c' = f * c + i * g

@@ -1,4 +1,5 @@
-"""Real-gated linear recurrent unit of De et al. 2024, "Griffin", section 2.4, equations 1-4.
+"""Real-gated linear recurrent unit of De et al. 2024, "Griffin", section 2.4, equations 1-4, with a as appendix A,
+equation 6, has it, where Lambda is of the other sign.
 
     v = x W_v                   r = s(v W_r + b_r)              i = s(v W_i + b_i)
     log a = -c softplus(Lambda) r, c = 8                        h' = a * h + sqrt(1 - a^2) * (i * v)        y = h'

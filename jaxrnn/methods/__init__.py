@@ -19,9 +19,8 @@ def serving(cell: Cell) -> list[str]:
 def auto(cell: Cell) -> str:
     """The method that "auto" stands for: `fused`, and `scan` for cells that attend.
 
-    Of 15 training steps on a CPU (experiments/results/bench/cpu.jsonl) `fused` is the faster in 13, by 5 to 56 %, and
-    behind `scan` in two, elman and gru at B, T, n_in, n = 64, 100, 512, 512, by less than their spread. With attention
-    it takes 2.7 times as long as `scan` (experiments/results/bench/log.md): what a step asks of the whole source is no
-    product with a weight, and little is left to gather. Of other devices nothing is known yet.
+    Of 15 training steps on a CPU (experiments/results/bench/cpu.jsonl) `fused` is the faster in all, by 7 to 59 %. With
+    attention it takes 2.7 times as long as `scan` (experiments/results/bench/log.md): what a step asks of the whole
+    source is no product with a weight, and little is left to gather. Of other devices nothing is known yet.
     """
     return "scan" if any(made_by.name == "attend" for made_by in specs_in(cell.spec)) else "fused"

@@ -65,3 +65,9 @@ def test_judges_by_reach_where_it_is_given():
 def test_a_recurrent_matrix_far_from_radius_1_is_told_of_cells_without_gates():
     (only,) = advise(diagnosis(name="elman 0", gates={}), radii={"0.w_h": [2.5]})
     assert only.finding == "0.w_h: the spectral radius of the recurrent weights is 2.50."
+
+
+def test_a_radius_above_1_is_no_matter_where_the_gradient_falls():
+    """As in a logistic network, whose slope is 1/4 at most."""
+    slowly = diagnosis(name="elman 0", gates={}, gradient=falling(0.95))
+    assert advise(slowly, radii={"0.w_h": [4.0]}) == []
