@@ -60,6 +60,15 @@ def test_as_many_weights_as_in_the_paper(forget, weights):
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == weights
 
 
+def test_gates_begin_as_in_the_paper_and_all_else_is_drawn():
+    cell, out = cerg.network(Cerg()).init(jax.random.key(0))
+    falling, rising = [-0.5, -1, -1.5, -2], [0.5, 1, 1.5, 2]
+    np.testing.assert_array_equal(cell.b, [*falling, *rising, *falling])
+    for drawn in (cell.w_x, cell.w_h, out.w, out.b):
+        assert 0.6 * 0.2 < abs(drawn).max() < 0.2
+        assert len(set(np.ravel(drawn).tolist())) == drawn.size
+
+
 def test_outputs_see_the_inputs():
     layer = cerg.network(Cerg())
     cell, out = layer.init(jax.random.key(0))

@@ -52,13 +52,17 @@ def test_gates_begin_as_in_the_paper(problem):
             assert found.all()
 
 
-@pytest.mark.parametrize("problem", ["adding", "order2"])
-def test_biases_of_cells_and_outputs_are_drawn(problem):
+@pytest.mark.parametrize("problem", WEIGHTS)
+def test_all_else_is_drawn_from_the_papers_interval(problem):
+    """(-0.2, 0.2) in experiments 1 and 2, (-0.1, 0.1) in the others; each array fills it, and all differ."""
+    most = 0.2 if problem in ("reber", "lag") else 0.1
     puzzle = hs97.PUZZLES[problem](Hs97(problem=problem))
     cell, out = hs97.network(Hs97(problem=problem), puzzle).init(jax.random.key(0))
-    for found in (cell.b[2 * puzzle.blocks :], out.b):
-        assert (abs(found) < 0.1).all()
-        assert found.all()
+    free = [] if puzzle.bias is None else [cell.b[abs(cell.b) < 1]]
+    drawn = np.concatenate([np.ravel(x) for x in (cell.w_x, cell.w_h, cell.w_gates, *free, *jax.tree.leaves(out))])
+    assert len(set(drawn.tolist())) == drawn.size
+    for array in (cell.w_x, cell.w_h, cell.w_gates, jax.tree.leaves(out)[0], drawn):
+        assert 0.7 * most < abs(array).max() < most
 
 
 # -- what the sequences are
@@ -89,11 +93,13 @@ def test_the_network_reads_a_string_and_is_told_what_may_follow():
 
 
 def test_reber_is_judged_on_strings_that_nobody_learnt_from():
-    judged = hs97.reber(Hs97(problem="reber")).judged
-    known, tested = (read(judged[part]) for part in ("valid", "test"))
+    puzzle = hs97.reber(Hs97(problem="reber"))
+    known, tested = (read(puzzle.judged[part]) for part in ("valid", "test"))
     assert (len(known), len(tested)) == (512, 1000)
     assert set(known[:256]).isdisjoint(known[256:])
     assert set(known).isdisjoint(tested)
+    assert set(read(puzzle.train(numbers(), 4000))) == set(known[:256])  # all that it learns from
+    assert len(set(known[:256])) < 256  # as the grammar makes them, so that short ones come again
 
 
 def read(batch: hs97.Batch) -> list[str]:

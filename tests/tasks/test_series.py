@@ -93,26 +93,59 @@ def test_a_season_that_the_history_lacks_is_no_forecast(numbers):
 
 
 def test_the_linear_forecast_equals_the_least_squares_of_all_windows_at_once():
-    """By the normal equations of y = last + (history - last) W, with a penalty, on the windows of a plain loop."""
+    """Of y = last + (history - last) W with a penalty, by rows that stand for it, and windows of a plain loop."""
     values = np.random.default_rng(2).normal(size=(400, 2)).astype(np.float32)
-    config, train, valid = Series(history=4, horizon=2), np.arange(3, 300), np.arange(300, 398)
+    n = 12
+    config, train, valid = Series(history=n, horizon=2), np.arange(n - 1, 40), np.arange(40, 398)
 
     def rows(origins):
         last = np.array([[values[o, 0]] for o in origins], np.float64)
-        x = np.array([values[o - 3 : o + 1, 0] for o in origins]) - last
+        x = np.array([values[o - n + 1 : o + 1, 0] for o in origins]) - last
         return last, x, np.array([values[o + 1 : o + 3, 0] for o in origins])
 
     def solution(penalty):
         last, x, y = rows(train)
-        wide = np.concatenate([x, np.sqrt(penalty * len(train)) * np.eye(4)])
-        return np.linalg.lstsq(wide, np.concatenate([y - last, np.zeros((4, 2))]), rcond=None)[0]
+        wide = np.concatenate([x, np.sqrt(penalty * (x**2).sum() / n) * np.eye(n)])
+        return np.linalg.lstsq(wide, np.concatenate([y - last, np.zeros((n, 2))]), rcond=None)[0]
 
     last, x, y = rows(valid)
-    best = min(map(solution, series.PENALTIES), key=lambda weights: ((last + x @ weights - y) ** 2).mean())
+    each = [solution(penalty) for penalty in series.PENALTIES]
+    best = int(np.argmin([((last + x @ weights - y) ** 2).mean() for weights in each]))
+    assert 0 < best < len(each) - 1
     weights = series.linear_weights(values, train, valid, config)
-    np.testing.assert_allclose(weights, best, atol=1e-6)
+    np.testing.assert_allclose(weights, each[best], atol=1e-6)
     found = series.simple_forecasts(values, valid, weights, config)[series.LINEAR]
-    np.testing.assert_allclose(found, last + x @ best, atol=1e-6)
+    np.testing.assert_allclose(found, last + x @ each[best], atol=1e-5)
+
+
+def test_the_linear_forecast_is_as_good_whatever_the_series_climbs_by():
+    """A meter that counts up: differences are small beside what the levels are standardised by."""
+    daily = np.tile(np.random.default_rng(0).normal(size=24), 40)
+    config, parts = Series(history=48, horizon=3), np.split(np.arange(47, 957), [600, 800])
+
+    def off(climb):
+        values = (np.arange(960) * climb + daily)[:, None]
+        size = values.std()
+        weights = series.linear_weights(values / size, parts[0], parts[1], config)
+        found = series.simple_forecasts(values / size, parts[2], weights, config)[series.LINEAR] * size
+        return abs(found - values[parts[2][:, None] + [1, 2, 3], 0]).max()
+
+    assert max(off(1.0), off(100.0)) < 0.02  # of a deviation of 1 about what it climbs by
+
+
+def test_a_history_of_one_value_has_no_linear_forecast(numbers):
+    assert series.make(tiny(numbers, history=1, season=2)).anchors("test").keys() == {"last value"}
+
+
+def test_the_linear_forecast_is_fitted_to_train_and_chosen_by_valid(numbers, tmp_path):
+    """What comes later changes nothing that is said of the valid part."""
+    columns = {"a": np.arange(WAVES) ** 2, "b": np.random.default_rng(0).normal(size=WAVES)}
+    end = series.load(tiny(numbers), None).parts["test"][0]
+    columns["b"][end:] += 10 * np.random.default_rng(1).normal(size=WAVES - end)
+    other = write(tmp_path / "other.csv", columns)
+    one, two = (series.make(tiny(path)).anchors for path in (numbers, other))
+    assert one("valid")[series.LINEAR] == two("valid")[series.LINEAR]
+    assert one("test")[series.LINEAR] != two("test")[series.LINEAR]
 
 
 def test_standardisation_and_training_see_the_train_part_alone(numbers, tmp_path):
@@ -127,6 +160,12 @@ def test_standardisation_and_training_see_the_train_part_alone(numbers, tmp_path
     assert one.sha256
     assert two.sha256
     assert one.sha256() != two.sha256()
+
+
+def test_a_column_that_does_not_change_is_not_blown_up(tmp_path):
+    """0.1 has a mean of equal numbers that is rounded, and so a deviation of 1e-17."""
+    path = write(tmp_path / "f.csv", {"a": np.full(WAVES, 0.1), "b": np.arange(WAVES)})
+    assert series.make(tiny(path, inputs=("all",))).assets["std"][1] == 1.0
 
 
 DAYS = [datetime.date(2024, 1, 1) + datetime.timedelta(k) for k in range(WAVES)]
@@ -265,6 +304,7 @@ def test_a_file_of_ones_own_is_judged_whole_by_the_runs_standardisation(line, tm
     path = write(tmp_path / "mine.csv", {"y": 500 + 2 * np.arange(20)})
     scores, anchors = problem.evaluate_file(problem.layer.init(jax.random.key(0)), path)
     assert anchors()["last value"] * problem.assets["std"][0] ** 2 == pytest.approx(56 / 3, 1e-3)
+    assert anchors()[series.LINEAR] < 1e-6
     assert scores.keys() == {"mse", "mae", "mse_in_own_units", "mae_in_own_units"}
 
 

@@ -11,7 +11,8 @@ cross-entropy, which for Reber's symbols is a softmax's, and not by squared erro
 learns after each; the optimiser is the one that the configuration names. The criterion is looked at on sequences drawn
 once, 2,000 or as many as the paper has, at weights that stand still, where the paper takes the last ones trained with
 and counts them too. That their mean error is below 0.01 (4) or 0.1 (6), which it asks for besides, follows if the error
-is squared. Reber's strings are one pair of sets for all trials, of which the paper has three.
+is squared, and a mean over the outputs. Reber's strings are one pair of sets for all trials, of which the paper has
+three.
 """
 
 from collections.abc import Callable
@@ -226,7 +227,7 @@ def network(config: Hs97, puzzle: Puzzle) -> Layer:
 
 
 def with_starts(cell: Cell, puzzle: Puzzle) -> Cell:
-    """The gates' biases begin where the paper has them do."""
+    """The gates' biases begin where the paper has them do; all were drawn, in which lstm97's own starts were lost."""
     K = puzzle.blocks
     starts = {at: bias for at, bias in ((0, puzzle.input_bias), (K, puzzle.output_bias)) if bias is not None}
 

@@ -26,6 +26,7 @@ from jaxrnn.runner.judges import judge_of
 from jaxrnn.runner.labelled import WANTED, Labelled, read_labelled
 from jaxrnn.runner.networks import policy_of, recurrent
 from jaxrnn.runner.problem import Columns, Probed, Problem, made_up, on_demand, sha256
+from jaxrnn.runner.standard import mean_and_std
 from jaxrnn.runner.tables import listed, short
 from jaxrnn.types import spec
 
@@ -197,8 +198,7 @@ def learn(found: Labelled, places: np.ndarray, config: Sequences) -> dict[str, A
         raise ValueError(f"{found.where(bad)} is {short(str(ys[bad]))}, wanted a number for --kind numbers")
     starts = np.cumsum(found.lengths) - found.lengths
     steps = np.concatenate([starts[n] + np.arange(int(found.lengths[n])) for n in np.sort(places)])
-    mean, std = found.xs[steps].mean(0), found.xs[steps].std(0)
-    std[std == 0] = 1.0
+    mean, std = mean_and_std(found.xs[steps])
     known = {"features": found.names, "per": found.per, "mean": mean.tolist(), "std": std.tolist(), "classes": None}
     seen = ys[steps if found.per == "step" else places]
     if kind == "classes":

@@ -2,8 +2,8 @@
 
 Every number is standardised by the mean and the standard deviation of the train part, which go with the run. The parts
 follow each other in time, and a forecast belongs to the part that its rows lie in; the history before it may reach
-back over the border. What a forecast has to beat is printed beside it: the last value, the value a season
-before, and what a linear function of the history alone forecasts.
+back over the border. What a forecast has to beat is printed beside it: the last value, the value a season before, and
+that a linear function of the target's history gives, a ridge regression on the train part.
 """
 
 import csv
@@ -32,7 +32,8 @@ from jaxrnn.runner.devices import AXIS
 from jaxrnn.runner.draws import draw
 from jaxrnn.runner.inspection.reading import enough
 from jaxrnn.runner.networks import policy_of, recurrent
-from jaxrnn.runner.problem import Columns, Probed, Problem, made_up, on_demand, sha256
+from jaxrnn.runner.problem import Columns, DataGone, Probed, Problem, made_up, on_demand, sha256
+from jaxrnn.runner.standard import mean_and_std
 from jaxrnn.runner.tables import Table, check_order, has, numbers, read_table, time_column
 from jaxrnn.types import spec
 
@@ -41,7 +42,7 @@ WANTED = "a CSV file with a header and a row a moment"
 FILL = "; fill what is missing first, as ffill or interpolate of pandas do"
 WEEKS = 50  # rows, in which business days have their weekends
 PIECE = 256  # windows an evaluation reads at a time
-PENALTIES = 10.0 ** np.arange(-6, 2)  # a window, on the squared weights of standardised values
+PENALTIES = 10.0 ** np.arange(-10, 2)  # of what a regressor's squares come to in the mean
 LINEAR = "linear in the history"
 SPLITS = ("train", "valid", "test")
 
@@ -100,8 +101,15 @@ def make(config: Series, assets: Mapping[str, Any] | None = None) -> Problem:
     def file_judged(params: PyTree, path: Path) -> tuple[dict[str, float], Callable[[], dict[str, float]]]:
         values, where = file_of(path, scale, config)
         rows = windows(values, where, config).ys
-        levels = {name: errors(ys, rows, std)["mse"] for name, ys in persistence(values, where, config).items()}
-        return errors(forecast(params, values, where), rows, std), lambda: levels
+
+        def levels() -> dict[str, float]:
+            try:
+                known = simple_forecasts(values, where, weights(), config)
+            except DataGone:  # what is fitted to the train part needs it
+                known = persistence(values, where, config)
+            return {name: errors(ys, rows, std)["mse"] for name, ys in known.items()}
+
+        return errors(forecast(params, values, where), rows, std), levels
 
     def finish(params: PyTree, directory: Path, console: Console) -> None:
         found = {split: {"network": ours(params, split)} | simple(split) for split in SPLITS[1:]}
@@ -148,9 +156,7 @@ def load(config: Series, assets: Mapping[str, Any] | None) -> Data:
 
 
 def scale_of(seen: Float[np.ndarray, "rows columns"], names: list[str]) -> Scale:
-    mean, std = seen.mean(0), seen.std(0)
-    std[std == 0] = 1.0
-    return Scale(names, mean, std)
+    return Scale(names, *mean_and_std(seen))
 
 
 def kept_scale(assets: Mapping[str, Any]) -> Scale:
@@ -266,9 +272,10 @@ def simple_forecasts(
     weights: Float[np.ndarray, "history horizon"],
     config: Series,
 ) -> dict[str, Float[np.ndarray, "windows horizon"]]:
-    """What needs no network."""
+    """What needs no network. A history of one value has no differences for the linear function to read."""
     linear = [now + before @ weights for now, before, _ in pasts(values, origins, config)]
-    return persistence(values, origins, config) | {LINEAR: np.concatenate(linear)}
+    fitted = {LINEAR: np.concatenate(linear).astype(values.dtype)} if config.history > 1 else {}
+    return persistence(values, origins, config) | fitted
 
 
 def linear_weights(
@@ -279,6 +286,8 @@ def linear_weights(
 ) -> Float[np.ndarray, "history horizon"]:
     """As in `around`, y_h = last + sum_t weights_th (target_t - last), by ridge regression on the train part.
 
+    Without an intercept, so that no level needs to have been seen before.
+
     The penalty is that of PENALTIES which does best on the valid part.
     """
     products, targets = np.zeros((config.history, config.history)), np.zeros((config.history, config.horizon))
@@ -286,8 +295,10 @@ def linear_weights(
         products += before.T @ before
         targets += before.T @ (after - now)
 
+    size = products.trace() / config.history or 1.0  # small where the series climbs by little at a time
+
     def fit(penalty: float) -> Float[np.ndarray, "history horizon"]:
-        return np.linalg.solve(products + penalty * len(train) * np.eye(config.history), targets)
+        return np.linalg.solve(products + penalty * size * np.eye(config.history), targets)
 
     def off(weights: Float[np.ndarray, "history horizon"]) -> float:
         pieces = pasts(values, valid, config)
