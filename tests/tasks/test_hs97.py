@@ -52,6 +52,18 @@ def test_gates_begin_as_in_the_paper(problem):
             assert found.all()
 
 
+def test_input_gates_begin_where_they_are_told_to():
+    config = Hs97(problem="multiplication", input_bias=-2.5)
+    cell = hs97.make(config).layer.init(jax.random.key(0))[0]
+    np.testing.assert_array_equal(cell.b[:2], [-2.5, -5])
+
+
+@pytest.mark.parametrize("config", [{"problem": "lag"}, {"problem": "adding", "cell": "gru"}])
+def test_a_bias_is_refused_where_no_input_gate_has_one(config):
+    with pytest.raises(ValueError, match=r"hs97: input_bias is -1.0, wanted none with cell"):
+        hs97.make(Hs97(**config, input_bias=-1.0))
+
+
 @pytest.mark.parametrize("problem", WEIGHTS)
 def test_all_else_is_drawn_from_the_papers_interval(problem):
     """(-0.2, 0.2) in experiments 1 and 2, (-0.1, 0.1) in the others; each array fills it, and all differ."""

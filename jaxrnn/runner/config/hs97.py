@@ -1,6 +1,7 @@
 """What the experiments of 1997 can be told."""
 
 import dataclasses
+import math
 from typing import Annotated, ClassVar, Literal
 
 from cyclopts import Parameter
@@ -23,6 +24,8 @@ class Hs97(Trained):
         lstm97, in the paper's blocks and with its biases, or another name of jaxrnn.CELLS, as wide.
     lag
         T of adding and multiplication, q and p of the noisy lag [100, and 50 for the noisy lag].
+    input_bias
+        Where the bias of lstm97's first input gate begins, the second's at twice that, and so on [as in the paper].
     """
 
     SMOKE: ClassVar = {"batch": 4, "steps": 4, "evaluate_every": 2}
@@ -30,6 +33,7 @@ class Hs97(Trained):
     problem: Problem97 = "adding"
     cell: str = "lstm97"
     lag: Annotated[int, Parameter(validator=Number(gte=20))] | None = None
+    input_bias: Annotated[float, Parameter(validator=Number(gt=-math.inf, lt=math.inf))] | None = None
     steps: Count = 10_000
     rate: float = 1e-2
     schedule: Literal["cosine", "linear", "exponential", "constant"] = "constant"

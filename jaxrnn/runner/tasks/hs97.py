@@ -56,8 +56,8 @@ class Puzzle(NamedTuple):
     blocks: int
     weights: float  # they begin uniform in (-weights, weights)
     bias: Any  # of lstm97
-    input_bias: Any  # one a block; drawn like the weights where it is None
-    output_bias: Any
+    input_bias: float | None  # the first block's, the second's is twice that and so on; None: drawn like the weights
+    output_bias: float | None
     train: Callable[[np.random.Generator, int], Batch]
     judged: dict[str, Batch]  # the parts of the criterion and of the test
     loss: Callable[[Array, Array], Array]  # of logits and ys, [B] or [T, B]
@@ -66,9 +66,9 @@ class Puzzle(NamedTuple):
 
 
 def make(config: Hs97, assets: object = None) -> Problem:
-    """The problem. Raises ValueError on an unknown cell."""
+    """The problem. Raises ValueError on an unknown cell, and on input_bias where no input gate has a bias."""
     checks.choice("hs97", "cell", config.cell, CELLS)
-    puzzle = PUZZLES[config.problem](config)
+    puzzle = puzzle_of(config)
     layer = network(config, puzzle)
     judge = make_judge(layer, puzzle)
 
@@ -113,7 +113,7 @@ def reber(config: Hs97) -> Puzzle:
 
     n = len(SYMBOLS)
     return Puzzle(
-        *(n, n, 6, 3, 0.2, "gates", None, (-1.0, -2.0, -3.0)),
+        *(n, n, 6, 3, 0.2, "gates", None, -1.0),
         *(draw, {"valid": judged, "test": test}, optax.softmax_cross_entropy, right),
     )
 
@@ -147,7 +147,7 @@ def noisy_lag(config: Hs97) -> Puzzle:
 
 def sums(config: Hs97) -> Puzzle:
     """Experiment 4: 0.5 + (X1 + X2) / 4 within 0.04 at 2,000 sequences."""
-    return arithmetic(config, adding, lambda numbers: 0.5 + numbers.sum(-1) / 4, (-3.0, -6.0), 0.0)
+    return arithmetic(config, adding, lambda numbers: 0.5 + numbers.sum(-1) / 4, -3.0, 0.0)
 
 
 def products(config: Hs97) -> Puzzle:
@@ -156,7 +156,7 @@ def products(config: Hs97) -> Puzzle:
 
 
 def arithmetic(
-    config: Hs97, kind: Any, target: Callable[[np.ndarray], np.ndarray], input_bias: Any, allowed: float
+    config: Hs97, kind: Any, target: Callable[[np.ndarray], np.ndarray], input_bias: float | None, allowed: float
 ) -> Puzzle:
     def draw(numbers: np.random.Generator, count: int) -> Batch:
         pairs, marked, lengths = kind(numbers, count, config.lag or 100)
@@ -180,7 +180,7 @@ def orders(config: Hs97) -> Puzzle:
         return Batch(symbols, one_hot(which, 2**marks), lengths)
 
     return Puzzle(
-        *(8, 2**marks, 2 * marks, marks, 0.1, "all", (-2.0, -4.0, -6.0)[:marks], None),
+        *(8, 2**marks, 2 * marks, marks, 0.1, "all", -2.0, None),
         *(draw, drawn(draw, 2000), optax.sigmoid_binary_cross_entropy, within(0.3)),
     )
 
@@ -193,6 +193,19 @@ PUZZLES: dict[str, Callable[[Hs97], Puzzle]] = {
     "order2": orders,
     "order3": orders,
 }
+
+
+def puzzle_of(config: Hs97) -> Puzzle:
+    """The paper's, but for the input gates that the configuration begins elsewhere."""
+    puzzle = PUZZLES[config.problem](config)
+    if config.input_bias is None:
+        return puzzle
+    if config.cell != "lstm97" or puzzle.bias is None:
+        raise ValueError(
+            f"hs97: input_bias is {config.input_bias}, wanted none with cell {config.cell} and problem "
+            f"{config.problem}, as it is for lstm97's biases, which the noisy lag's network does not have"
+        )
+    return puzzle._replace(input_bias=config.input_bias)
 
 
 def drawn(draw: Callable[[np.random.Generator, int], Batch], count: int) -> dict[str, Batch]:
@@ -229,12 +242,12 @@ def network(config: Hs97, puzzle: Puzzle) -> Layer:
 def with_starts(cell: Cell, puzzle: Puzzle) -> Cell:
     """The gates' biases begin where the paper has them do; all were drawn, in which lstm97's own starts were lost."""
     K = puzzle.blocks
-    starts = {at: bias for at, bias in ((0, puzzle.input_bias), (K, puzzle.output_bias)) if bias is not None}
+    starts = {at: first for at, first in ((0, puzzle.input_bias), (K, puzzle.output_bias)) if first is not None}
 
     def init(key: PRNGKeyArray) -> PyTree:
         params = cell.init(key)
-        for at, bias in starts.items():
-            params = params._replace(b=params.b.at[at : at + K].set(jnp.array(bias)))
+        for at, first in starts.items():
+            params = params._replace(b=params.b.at[at : at + K].set(first * jnp.arange(1, K + 1, dtype=params.b.dtype)))
         return params
 
     return cell._replace(init=init)
