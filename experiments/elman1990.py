@@ -10,11 +10,11 @@ Each network reads a stream a symbol at a time and says what comes next; where i
     words       31-150-31   sentences of 2 or 3 words by the templates of his table 4         figure 7
 
 Sizes and codes are his: a bit, six features, five bits (each letter's at random, where his table 2 counts through the
-alphabet) and one of 31 units (of which 29 are words). Units are
-logistic and the error is squared, as there. Ours are Adam and backpropagation through windows of the stream, drawn at
-random, where he went one step back; 14 of his 15 words are known, and sentences of them are drawn without a grammar.
-Errors are those on new streams of the same kind, for the words, as his, on the stream that was learnt. Groups of words
-are found by average linkage of the states that each is read with, the mean over all its places.
+alphabet) and one of 31 units (of which 29 are words). Units are logistic and the error is squared, as there. Ours are
+Adam and backpropagation through windows of the stream, drawn at random, where he went one step back; 14 of his 15 words
+are known, and sentences of them are drawn without a grammar. Errors are those on new streams of the same kind, for the
+words, as his, on the stream that was learnt. Groups of words are found by average linkage of the states that each is
+read with, the mean over all its places.
 """
 
 import functools

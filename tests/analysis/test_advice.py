@@ -71,3 +71,16 @@ def test_a_radius_above_1_is_no_matter_where_the_gradient_falls():
     """As in a logistic network, whose slope is 1/4 at most."""
     slowly = diagnosis(name="elman 0", gates={}, gradient=falling(0.95))
     assert advise(slowly, radii={"0.w_h": [4.0]}) == []
+    as_told = diagnosis(name="elman 0", gates={})
+    assert advise(as_told, reach={"elman 0": falling(0.95)}, radii={"0.w_h": [4.0]}) == []
+
+
+def test_a_radius_is_told_where_the_gradient_does_not_fall_by_it():
+    layers = {"elman 0": falling(0.95), "elman 1": FLAT}
+    two = diagnosis()._replace(layers={name: Flow(gradient, {}, 0.0) for name, gradient in layers.items()})
+    (only,) = advise(two, radii={"0.w_h": [4.0], "1.w_h": [4.0]})
+    assert only.finding.startswith("1.w_h:")
+    (only,) = advise(two, radii={"0.w_h": [0.3]})  # which is why it falls
+    assert only.finding.startswith("0.w_h:")
+    (only,) = advise(diagnosis(name="elman 0", gates={}, gradient=falling(0.996)), radii={"0.w_h": [4.0]})
+    assert only.finding.startswith("0.w_h:")

@@ -120,6 +120,16 @@ def test_standardisation_is_that_of_the_train_part_alone(tmp_path):
     np.testing.assert_allclose(found[0].assets["std"], real.std(0))
 
 
+def test_what_does_not_change_is_not_blown_up(tmp_path):
+    """Numbers of 0.1 have a mean that is rounded, and so a deviation of 1e-15."""
+    xs, ys = np.full((7, 700, 2), 0.1), np.full(7, 0.1)
+    xs[..., 1] = np.arange(700)
+    config = Sequences(data=saved(tmp_path / "s.npz", xs=xs, ys=ys), kind="numbers")
+    assets = sequences.make(config).assets
+    assert assets["std"][0] == assets["label_std"] == 1.0
+    assert assets["mean"][0] == assets["label_mean"] == 0.1
+
+
 def test_classes_are_judged_as_by_hand():
     judge = of_classes(["a", "b", "c"], [5, 3, 0])
     ys = np.log(np.array([[0.5, 0.25, 0.25], [0.1, 0.8, 0.1], [0.5, 0.25, 0.25]], np.float32)) + 7

@@ -148,6 +148,22 @@ def test_the_linear_forecast_is_fitted_to_train_and_chosen_by_valid(numbers, tmp
     assert one("test")[series.LINEAR] != two("test")[series.LINEAR]
 
 
+def test_the_linear_forecast_reads_train_to_be_fitted_and_valid_to_be_chosen(numbers):
+    """Of which either alone would be another forecast."""
+    config = tiny(numbers, history=12)
+    data, found = series.load(config, None), series.make(config).anchors("test")[series.LINEAR]
+    train, valid, test = (series.origins_of(data.parts[split], config) for split in series.SPLITS)
+
+    def off(fitted, chosen):
+        weights = series.linear_weights(data.values, fitted, chosen, config)
+        ys = series.simple_forecasts(data.values, test, weights, config)[series.LINEAR]
+        return ((ys.astype(float) - series.windows(data.values, test, config).ys) ** 2).mean()
+
+    assert found == pytest.approx(off(train, valid), 1e-6)
+    assert abs(found - off(train, train)) > 1e-3
+    assert abs(found - off(valid, valid)) > 1e-3
+
+
 def test_standardisation_and_training_see_the_train_part_alone(numbers, tmp_path):
     columns = {"a": np.arange(WAVES) ** 2, "b": np.random.default_rng(0).normal(size=WAVES)}
     for column in columns.values():
@@ -162,10 +178,13 @@ def test_standardisation_and_training_see_the_train_part_alone(numbers, tmp_path
     assert one.sha256() != two.sha256()
 
 
-def test_a_column_that_does_not_change_is_not_blown_up(tmp_path):
-    """0.1 has a mean of equal numbers that is rounded, and so a deviation of 1e-17."""
-    path = write(tmp_path / "f.csv", {"a": np.full(WAVES, 0.1), "b": np.arange(WAVES)})
-    assert series.make(tiny(path, inputs=("all",))).assets["std"][1] == 1.0
+@pytest.mark.parametrize("rows", [WAVES, 9000])
+def test_a_column_that_does_not_change_is_not_blown_up(rows, tmp_path):
+    """The mean of equal numbers is rounded, and so their deviation is not 0: 1e-17, or 1e-14 of many rows."""
+    columns, times = {"a": np.full(rows, 0.1), "b": np.arange(rows)}, [str(k) for k in range(rows)]
+    problem = series.make(tiny(write(tmp_path / "f.csv", columns, times), inputs=("all",)))
+    assert problem.assets["mean"][1] == 0.1
+    assert problem.assets["std"][1] == 1.0
 
 
 DAYS = [datetime.date(2024, 1, 1) + datetime.timedelta(k) for k in range(WAVES)]
@@ -304,7 +323,7 @@ def test_a_file_of_ones_own_is_judged_whole_by_the_runs_standardisation(line, tm
     path = write(tmp_path / "mine.csv", {"y": 500 + 2 * np.arange(20)})
     scores, anchors = problem.evaluate_file(problem.layer.init(jax.random.key(0)), path)
     assert anchors()["last value"] * problem.assets["std"][0] ** 2 == pytest.approx(56 / 3, 1e-3)
-    assert anchors()[series.LINEAR] < 1e-6
+    assert anchors().keys() == {"last value", "a season before"}  # nothing that is fitted to the train part
     assert scores.keys() == {"mse", "mae", "mse_in_own_units", "mae_in_own_units"}
 
 

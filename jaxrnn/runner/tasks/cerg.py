@@ -17,7 +17,7 @@ through the cells to the beginning of the stream; a stream in which there was an
 but after the update rather than at once; the optimiser is the one that the configuration names, and a rate that falls
 does so over the whole run, the paper's within each stream, to begin anew with the next. A trial is looked at every so
 often instead of after each stream, on ten streams that are always the same: the weights that came furthest there are
-tested on ten others, where the paper asks once.
+tested on ten others, where the paper has no others.
 """
 
 from collections.abc import Callable

@@ -207,8 +207,8 @@ def learn(found: Labelled, places: np.ndarray, config: Sequences) -> dict[str, A
             raise ValueError(f"{found.where(0)} and every other label is {names[0]!r}, wanted two classes or more")
         counts = [int((as_names(seen) == name).sum()) for name in names]
         return known | {"classes": names, "counts": counts}
-    seen = seen.astype(np.float64)
-    return known | {"label_mean": float(seen.mean()), "label_std": float(seen.std()) or 1.0}
+    (mean,), (std,) = mean_and_std(seen.astype(np.float64)[:, None])
+    return known | {"label_mean": float(mean), "label_std": float(std)}
 
 
 def ready(found: Labelled, known: Mapping[str, Any]) -> Data:

@@ -32,7 +32,7 @@ from jaxrnn.runner.devices import AXIS
 from jaxrnn.runner.draws import draw
 from jaxrnn.runner.inspection.reading import enough
 from jaxrnn.runner.networks import policy_of, recurrent
-from jaxrnn.runner.problem import Columns, DataGone, Probed, Problem, made_up, on_demand, sha256
+from jaxrnn.runner.problem import Columns, Probed, Problem, made_up, on_demand, sha256
 from jaxrnn.runner.standard import mean_and_std
 from jaxrnn.runner.tables import Table, check_order, has, numbers, read_table, time_column
 from jaxrnn.types import spec
@@ -42,7 +42,7 @@ WANTED = "a CSV file with a header and a row a moment"
 FILL = "; fill what is missing first, as ffill or interpolate of pandas do"
 WEEKS = 50  # rows, in which business days have their weekends
 PIECE = 256  # windows an evaluation reads at a time
-PENALTIES = 10.0 ** np.arange(-10, 2)  # of what a regressor's squares come to in the mean
+PENALTIES = 10.0 ** np.arange(-10, 7)  # of what a regressor's squares come to in the mean
 LINEAR = "linear in the history"
 SPLITS = ("train", "valid", "test")
 
@@ -102,12 +102,8 @@ def make(config: Series, assets: Mapping[str, Any] | None = None) -> Problem:
         values, where = file_of(path, scale, config)
         rows = windows(values, where, config).ys
 
-        def levels() -> dict[str, float]:
-            try:
-                known = simple_forecasts(values, where, weights(), config)
-            except DataGone:  # what is fitted to the train part needs it
-                known = persistence(values, where, config)
-            return {name: errors(ys, rows, std)["mse"] for name, ys in known.items()}
+        def levels() -> dict[str, float]:  # what is fitted to the train part would need it
+            return {name: errors(ys, rows, std)["mse"] for name, ys in persistence(values, where, config).items()}
 
         return errors(forecast(params, values, where), rows, std), levels
 
@@ -286,25 +282,31 @@ def linear_weights(
 ) -> Float[np.ndarray, "history horizon"]:
     """As in `around`, y_h = last + sum_t weights_th (target_t - last), by ridge regression on the train part.
 
-    Without an intercept, so that no level needs to have been seen before.
-
-    The penalty is that of PENALTIES which does best on the valid part.
+    Without an intercept, so that no level needs to have been seen before. The penalty is that of PENALTIES which does
+    best on the valid part.
     """
-    products, targets = np.zeros((config.history, config.history)), np.zeros((config.history, config.horizon))
-    for now, before, after in pasts(values, train, config):
-        products += before.T @ before
-        targets += before.T @ (after - now)
-
+    products, targets = moments(values, train, config)
+    judged, wanted = moments(values, valid, config)
     size = products.trace() / config.history or 1.0  # small where the series climbs by little at a time
 
     def fit(penalty: float) -> Float[np.ndarray, "history horizon"]:
         return np.linalg.solve(products + penalty * size * np.eye(config.history), targets)
 
-    def off(weights: Float[np.ndarray, "history horizon"]) -> float:
-        pieces = pasts(values, valid, config)
-        return sum(((now + before @ weights - after) ** 2).sum() for now, before, after in pieces)
+    def off(weights: Float[np.ndarray, "history horizon"]) -> float:  # squared, less what all weights have
+        return (weights * (judged @ weights - 2 * wanted)).sum()
 
     return min(map(fit, PENALTIES), key=off)
+
+
+def moments(
+    values: Float[np.ndarray, "rows columns"], origins: Int[np.ndarray, "windows"], config: Series
+) -> tuple[Float[np.ndarray, "history history"], Float[np.ndarray, "history horizon"]]:
+    """Sums over the windows: histories with themselves, and with what came after."""
+    products, targets = np.zeros((config.history, config.history)), np.zeros((config.history, config.horizon))
+    for now, before, after in pasts(values, origins, config):
+        products += before.T @ before
+        targets += before.T @ (after - now)
+    return products, targets
 
 
 def pasts(
@@ -312,7 +314,7 @@ def pasts(
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """The target's last values [windows, 1], histories less those and what came after, by pieces, in float64."""
     for start in range(0, len(origins), PIECE):
-        xs, ys = windows(values, origins[start : start + PIECE], config)
+        xs, ys = windows(values[:, :1], origins[start : start + PIECE], config)
         target = xs[..., 0].T.astype(np.float64)
         yield target[:, -1:], target - target[:, -1:], ys
 
