@@ -186,7 +186,7 @@ def draw(curve: dict[int, dict[str, Any]], rates: dict[str, float]) -> None:
         axes.plot([*curve], np.array(share) + 0.012 * (k - 1), "os^"[k] + "-", label=f"{name}, rate {rates[name]:g}")
     axes.set(
         xlabel="length of the sequences",
-        ylabel=f"share of {len(SEEDS)} seeds that solved it",
+        ylabel=f"share of {len(SEEDS)} seeds that solved it (marks a little apart)",
         title=f"Temporal order (Pascanu et al. 2013, fig. 7), at most {UPDATES:,} updates",
         xticks=[*curve],
         ylim=(-0.05, 1.05),

@@ -18,7 +18,7 @@ import pytest
 
 from jaxrnn import CELLS
 from jaxrnn.cli import main
-from jaxrnn.runner import record, train, updating
+from jaxrnn.runner import record, smoke, train, updating
 from jaxrnn.runner.config import Article, Text
 from jaxrnn.runner.config.reading import read_run
 from jaxrnn.runner.devices import make_mesh, place
@@ -26,6 +26,7 @@ from jaxrnn.runner.loading import load_run
 from jaxrnn.runner.metrics import metrics_file
 from jaxrnn.runner.optimizers import RULES, make_optimizer
 from jaxrnn.runner.progress import progress
+from jaxrnn.runner.stopping import Stopped
 from jaxrnn.runner.summaries import curve
 from jaxrnn.runner.tasks import article, text
 
@@ -264,6 +265,16 @@ def test_what_keeps_nothing_is_not_told_where(tmp_path, capsys):
     code, said = failure(capsys, "train", "text", "--smoke", "--out", tmp_path / "run")
     assert (code, said[: len("jaxrnn: out: ")]) == (2, "jaxrnn: out: ")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_try_that_is_stopped_says_that_nothing_is_kept(monkeypatch):
+    def stopped(*_, **__):
+        raise Stopped(2, "text: stopped at step 11, which is saved in /gone")
+
+    monkeypatch.setattr(smoke, "train", stopped)
+    with pytest.raises(Stopped) as raised:
+        smoke.smoke("text", Text())
+    assert (raised.value.number, raised.value.words) == (2, "text: stopped; nothing is kept")
 
 
 def test_a_recipe_that_is_not_there_is_said_to_be_missing(tmp_path, capsys):

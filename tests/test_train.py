@@ -82,9 +82,8 @@ def test_seeds_together_train_as_each_does_alone():
 
 
 REFUSED = {
-    "--seeds 1": "seeds: got 1, wanted two or more, each once",
     "--seeds 2 3 2": "seeds: got 2, 3, 2, wanted two or more, each once",
-    "--seed 1 --seeds 2 3": "seed: got 1 beside seeds 2, 3, wanted one or the other",
+    "--seed 1 --seeds 2 3": "seed: got 1 beside seeds 2, 3, wanted one or the other; --seeds 1 is that one alone",
     "--devices 3": "devices: got 3, this process has 2 of kind cpu; JAX_NUM_CPU_DEVICES makes more",
     "--devices all --batch 3": "batch: 3 cannot be shared by 2 devices, wanted a multiple of 2",
     "--processes 2": "coordinator, processes and process: got None, 2 and None, wanted all three",
@@ -99,6 +98,11 @@ def test_what_cannot_be_shared_is_refused_and_no_run_begins(options, book, tmp_p
     said = failure(capsys, "train", "text", "--data", book, "--out", tmp_path / "run", *SMALL, *options.split())
     assert said == (2, f"jaxrnn: {REFUSED[options]}")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_single_one_of_several_seeds_is_the_seed():
+    """So that of a recipe with seeds one alone can be run."""
+    assert dataclasses.asdict(Text(seeds=(3,))) == dataclasses.asdict(Text(seed=3))
 
 
 @pytest.mark.parametrize("process", [0, 1])

@@ -41,7 +41,7 @@ def write_report(
     shown = [watching.section(directory), *left_by_task(directory)]
     parts = [
         about(problem, config, run, seconds),
-        f"| | {problem.unit or problem.name} |\n| --- | --- |\n{scores}",
+        f"| | {problem.unit or number_of(problem, run)} |\n| --- | --- |\n{scores}",
         seeds_table(problem, config, run),
         "![The learning curve](learning_curve.png)",
         whose(config) if any(shown) else "",
@@ -68,11 +68,17 @@ def about(problem: Problem, config: Trained, run: Mapping[str, Any], seconds: fl
     took, best = run["step"], run["best"]["step"]
     seeds = f", seeds {showing.written(config.seeds)} together" if config.seeds else f", seed {config.seed}"
     speed = f", {number(run['throughput'])} {problem.item} a second" if "throughput" in run else ""
+    watched = next(iter(run["metrics"])).replace("_", " ")
     return (
         f"{purpose(config)}\n\nTrained on {data}: {run['parameters']:,} parameters, {took:,} steps of "
-        f"{config.steps:,}{seeds}, in {duration(seconds)}{speed}. The numbers are those of the best weights by the "
-        f"{problem.splits[0]} part (step {showing.written(best)}); {problem.better} is better."
+        f"{config.steps:,}{seeds}, in {duration(seconds)}{speed}. The numbers are those of the best weights by "
+        f"{watched} (step {showing.written(best)}), of which {problem.better} is better."
     )
+
+
+def number_of(problem: Problem, run: Mapping[str, Any]) -> str:
+    """What the numbers are where they have no unit: the loss, if it is what the parts are judged by."""
+    return problem.name if f"{problem.splits[0]}_{problem.name}" in run["metrics"] else "number"
 
 
 def purpose(config: Config) -> str:

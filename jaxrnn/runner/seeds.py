@@ -18,7 +18,10 @@ def seeds_of(config: Trained) -> Seeds:
     if config.seeds is None:
         return config.seed
     if config.seed != 0:
-        raise ValueError(f"seed: got {config.seed} beside seeds {listed(config.seeds)}, wanted one or the other")
+        alone = f"--seeds {config.seed} is that one alone"
+        raise ValueError(
+            f"seed: got {config.seed} beside seeds {listed(config.seeds)}, wanted one or the other; {alone}"
+        )
     if len(config.seeds) < 2 or len(set(config.seeds)) < len(config.seeds):
         raise ValueError(f"seeds: got {listed(config.seeds)}, wanted two or more, each once")
     return tuple(config.seeds)

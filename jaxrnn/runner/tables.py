@@ -76,8 +76,9 @@ def read_table(path: Path, wanted: str, argument: str = "data") -> Table:
 def check_header(told: str, names: list[str]) -> None:
     """Names, each once. Raises ValueError on the first that is none, or is there twice."""
     seen: dict[str, int] = {}
-    if all(is_number(name) for name in names):
-        raise ValueError(f"{told}, line 1 has numbers alone, wanted a header with the names of the columns")
+    if all(is_number(name) or is_date(name) for name in names):
+        kinds = "numbers" if all(map(is_number, names)) else "dates and numbers"
+        raise ValueError(f"{told}, line 1 has {kinds} alone, wanted a header with the names of the columns")
     for place, name in enumerate(names, 1):
         if not name:
             raise ValueError(f"{told}, line 1: column {place} has no name")
@@ -97,10 +98,11 @@ def listed(names: Iterable[str], most: int = 12) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def numbers(table: Table, name: str, if_missing: str = "") -> Float[np.ndarray, "rows"]:
+def numbers(table: Table, name: str, if_missing: str = "", otherwise: str = "") -> Float[np.ndarray, "rows"]:
     """A column as float64. Raises ValueError naming the first cell that is no finite number.
 
     if_missing      the way out where nothing stands in it
+    otherwise       and where something else does
     """
     cells = table.columns[name]
     try:
@@ -111,7 +113,12 @@ def numbers(table: Table, name: str, if_missing: str = "") -> Float[np.ndarray, 
         pass
     row = next(row for row, cell in enumerate(cells) if not is_number(cell))
     came = f"is {short(cells[row])}" if cells[row].strip() else "is empty"
-    way_out = if_missing if cells[row].strip().lower() in MISSING else ""
+    if cells[row].strip().lower() in MISSING:
+        way_out = if_missing
+    elif is_number(cells[row].replace(",", ".")):
+        way_out = "; write decimals with a point"
+    else:
+        way_out = otherwise
     raise ValueError(f"{table.where(row, name)} {came}, wanted a finite number{way_out}")
 
 

@@ -59,4 +59,6 @@ def read_text(path: Path, wanted: str = TEXT, argument: str = "data") -> str:
     except UnicodeDecodeError as error:
         instead = "" if wanted == TEXT else f"; wanted {wanted}"
         bad = f"byte {error.start} is 0x{error.object[error.start]:02x}"
-        raise ValueError(f"{argument}: {path} is not UTF-8 text: {bad} ({error.reason}){instead}") from None
+        raise ValueError(
+            f"{argument}: {path} is not UTF-8 text: {bad} ({error.reason}){instead}; iconv -t UTF-8 makes it so"
+        ) from None

@@ -27,6 +27,8 @@ def lines(*changed, header="date,a,b", rows=ROWS):
 
 SERIES = ["series", "--inputs", "all", "--history", "5", "--horizon", "2"]
 A = "line {}, column 'a'"
+CHOOSE = "--target and --inputs say which columns are read"
+POINT = "wanted a finite number; write decimals with a point"
 FILL = "fill what is missing first, as ffill or interpolate of pandas do"
 
 # name of the case -> (options, what the file holds, what is said of it after its name)
@@ -35,9 +37,16 @@ TABLES = {
     "empty lines": (b"\n\n\r\n", " has nothing but empty lines, wanted a CSV file"),
     "header alone": (b"date,a,b\n", " has a header and no rows, wanted a CSV file"),
     "no header": (b"1,2\n3,4\n", ", line 1 has numbers alone, wanted a header with the names of the columns"),
+    "no header, with dates": (
+        lines(header="2020-01-01 00:00,1.5,2"),
+        ", line 1 has dates and numbers alone, wanted a header with the names of the columns",
+    ),
     "short row": (lines((7, "2020-01-01 05:00:00,1")), ", line 7 has 2 cells, the header has 3"),
     "long row": (lines((7, "2020-01-01 05:00:00,1,2,3")), ", line 7 has 4 cells, the header has 3"),
-    "a word": (lines((7, "2020-01-01 05:00:00,cold,2")), f", {A.format(7)} is 'cold', wanted a finite number"),
+    "a word": (
+        lines((7, "2020-01-01 05:00:00,cold,2")),
+        f", {A.format(7)} is 'cold', wanted a finite number; {CHOOSE}",
+    ),
     "a long word": (
         lines((7, f"2020-01-01 05:00:00,{'y' * 90},2")),
         f", {A.format(7)} is '{'y' * 37}...', wanted a finite number",
@@ -46,7 +55,7 @@ TABLES = {
     "nan": (lines((7, "2020-01-01 05:00:00,NaN,2")), f", {A.format(7)} is 'NaN', wanted a finite number; {FILL}"),
     "infinite": (lines((7, "2020-01-01 05:00:00,-inf,2")), f", {A.format(7)} is '-inf', wanted a finite number"),
     "too large": (lines((7, "2020-01-01 05:00:00,1e999,2")), f", {A.format(7)} is '1e999', wanted a finite number"),
-    "decimal comma": (lines(rows=['0;"1,5";2'] * 40, header="x;a;b"), f", {A.format(2)} is '1,5', wanted a finite"),
+    "decimal comma": (lines(rows=['0;"1,5";2'] * 40, header="x;a;b"), f", {A.format(2)} is '1,5', {POINT}"),
     "quoted newline": (
         lines((2, '"2020-01-01\n00:00:00",1,2'), (7, ROWS[5].replace(",0,", ",cold,"))),
         f", {A.format(8)} is 'cold', wanted a finite number",

@@ -46,7 +46,7 @@ class Trained(Config):
     Parameters
     ----------
     seeds
-        Several seeds in one run, in place of --seed; each is trained as it would be alone.
+        Several seeds in one run, in place of --seed; each is trained as it would be alone. A single one is --seed.
     batch
         Sequences in a batch.
     optimizer
@@ -127,6 +127,11 @@ class Trained(Config):
     process: Whole | None = None
     wait: Count = 300
     heartbeat: Count = 30
+
+    def __post_init__(self) -> None:
+        if self.seed == 0 and self.seeds is not None and len(self.seeds) == 1:
+            object.__setattr__(self, "seed", self.seeds[0])
+            object.__setattr__(self, "seeds", None)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

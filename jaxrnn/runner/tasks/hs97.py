@@ -83,6 +83,7 @@ def make(config: Hs97, assets: object = None) -> Problem:
         loss=loss,
         evaluate=lambda params, split: judge(params, puzzle.judged[split], split == "valid"),
         specs=Batch(shared, shared if puzzle.judged["test"].ys.ndim == 3 else P(AXIS), P(AXIS)),
+        unit="of the sequences",
         item="sequences",
         items=config.batch,
         example=lambda: example(puzzle),

@@ -37,7 +37,7 @@ FILES = {
     split: (f"{name}-images-idx3-ubyte", f"{name}-labels-idx1-ubyte")
     for split, name in {"train": "train", "test": "t10k"}.items()
 }
-WHERE = "huggingface.co/datasets/ylecun/mnist says where they can be had"
+WHERE = "they can be had from github.com/locuslab/TCN, folder TCN/mnist_pixel/data/mnist/raw"
 
 
 class Pictures(NamedTuple):

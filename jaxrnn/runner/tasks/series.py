@@ -40,6 +40,7 @@ from jaxrnn.types import spec
 WANTED = "a CSV file with a header and a row a moment"
 # Never done here: what was filled would be scored as if it had been measured.
 FILL = "; fill what is missing first, as ffill or interpolate of pandas do"
+CHOOSE = "; --target and --inputs say which columns are read"
 WEEKS = 50  # rows, in which business days have their weekends
 PIECE = 256  # windows an evaluation reads at a time
 PENALTIES = 10.0 ** np.arange(-10, 7)  # of what a regressor's squares come to in the mean
@@ -185,7 +186,7 @@ def columns(table: Table, names: list[str]) -> Float[np.ndarray, "rows columns"]
         has(table, name, "data")
     if (time := clock(table, names)) is not None:
         check_order(table, time)
-    return np.stack([numbers(table, name, FILL) for name in names], axis=1)
+    return np.stack([numbers(table, name, FILL, CHOOSE) for name in names], axis=1)
 
 
 def clock(table: Table, names: list[str]) -> str | None:

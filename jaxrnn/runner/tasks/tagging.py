@@ -116,7 +116,7 @@ def make(config: Tagging, assets: Mapping[str, Any] | None = None) -> Problem:
 def load(config: Tagging) -> dict[str, list[Tagged]]:
     """The three parts, each from where the one before it ends."""
     if config.data is None:
-        raise ValueError(f"data: got none, wanted {WANTED}")
+        raise ValueError(f"data: got none, wanted {WANTED}, whose files github.com/yvchen/JointSLU has in data")
     every = read_tagged(config.data)
     apart = read_tagged(config.test_data, "test_data") if config.test_data else None
     n_test, n_valid = 0 if apart else int(len(every) * config.test), int(len(every) * config.valid)
