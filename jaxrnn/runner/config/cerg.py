@@ -9,6 +9,7 @@ from jaxrnn.runner.config.base import Count, Trained
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Cerg(Trained):
     """Embedded Reber strings one after another without end, of Gers et al. 2000: what may come next, each seed a trial.
+    Scores: the mean length of a stream up to its first error, and whether a trial is perfect, or good.
 
     Parameters
     ----------

@@ -15,6 +15,7 @@ Problem97 = Literal["reber", "lag", "adding", "multiplication", "order2", "order
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Hs97(Trained):
     """The long time lags of Hochreiter & Schmidhuber 1997: each seed a trial, which ends where it meets the criterion.
+    Scores: the share of sequences that are wrong, and missing, the share by which these are too many.
 
     Parameters
     ----------
