@@ -64,6 +64,27 @@ def test_where_a_flip_flop_rests_is_looked_for(folder):
     assert not (folder / "never").exists()
 
 
+@pytest.mark.heavy  # tests/tasks/test_cerg.py reads such inputs
+def test_symbols_that_a_network_reads_as_they_are_are_traced_back_to(tmp_path):
+    with jax.enable_x64(False), jax.numpy_dtype_promotion("standard"):
+        main(
+            [
+                "train",
+                "cerg",
+                "--steps",
+                "4",
+                "--evaluate-every",
+                "2",
+                "--stream",
+                "300",
+                "--out",
+                str(tmp_path / "run"),
+            ]
+        )
+    inspected(tmp_path / "run")
+    assert "saliency" in check(tmp_path / "run" / "inspect")[1]
+
+
 def test_labels_of_a_text():
     text = 'a "b" (c)\n  D1'
     found = {

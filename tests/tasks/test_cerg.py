@@ -54,6 +54,14 @@ def test_a_stream_cut_anywhere_goes_on():
     close(found, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, second))
 
 
+def test_a_symbol_is_an_input_of_its_own():
+    """Which inspect needs, to go from nothing to the symbol."""
+    layer, symbols = cerg.network(Cerg()), np.arange(7)
+    params = layer.init(jax.random.key(0))
+    inputs = np.eye(7, dtype=params[0].w_x.dtype)
+    close(layer.apply(params, layer.carry((), params), inputs), layer.apply(params, layer.carry((), params), symbols))
+
+
 @pytest.mark.parametrize(("forget", "weights"), [(True, 424), (False, 360)])
 def test_as_many_weights_as_in_the_paper(forget, weights):
     params = jax.eval_shape(cerg.network(Cerg(forget=forget)).init, jax.random.key(0))

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxrnn.analysis import Attribution, integrated_gradients
+from jaxrnn.analysis.saliency import symbols
 from jaxrnn.runner.inspection import figures
 from jaxrnn.runner.inspection.subject import SHOWN_SYMBOLS, Figure, Section, Subject
 
@@ -75,6 +76,8 @@ def explainer(subject: Subject, by_step: bool) -> Callable[[int, int], Attributi
         return integrated_gradients(layer, params, xs, of, halvings=HALVINGS, tolerance=TOLERANCE)
 
     xs = jnp.asarray(subject.xs)
+    if subject.symbols is not None and symbols(layer.spec) is None:  # symbols that are read as they are
+        xs = jax.nn.one_hot(xs, len(subject.symbols))
     return lambda t, k: jax.tree.map(np.asarray, explain(subject.params, xs, jnp.asarray(t), jnp.asarray(k)))
 
 

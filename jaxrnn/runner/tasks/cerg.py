@@ -142,10 +142,11 @@ def network(config: Cerg) -> Layer:
 
 
 def with_shortcut(layer: Layer) -> Layer:
-    """Symbols xs [T, *batch], each an input of the layer's own -> these inputs and the layer's ys side by side."""
+    """Symbols xs [T, *batch], each an input of the layer's own, or these inputs -> they and its ys side by side."""
 
     def apply(params: PyTree, carry: PyTree, xs: Array, *, key=None, mask=None, reset=None) -> tuple[PyTree, Array]:
-        inputs = zeroed(jax.nn.one_hot(xs, len(SYMBOLS), dtype=default_float()), mask)
+        whole = jnp.issubdtype(xs.dtype, jnp.integer)
+        inputs = zeroed(jax.nn.one_hot(xs, len(SYMBOLS), dtype=default_float()) if whole else xs, mask)
         carry, ys = layer.apply(params, carry, inputs, key=key, mask=mask, reset=reset)
         return carry, jnp.concatenate([inputs, ys.astype(inputs.dtype)], axis=-1)
 
