@@ -174,7 +174,7 @@ def test_three_bits_are_kept_in_eight_stable_states():
     along = trajectory(layer, params, layer.carry((32,), params), xs)
     begin = scattered(along, 128, key=jax.random.key(1), axes=2, noise=0.05)
     found = fixed_points(layer, params, jnp.zeros(3), begin, steps=300)
-    stable = np.flatnonzero(unstable(found) == 0)
+    stable = np.flatnonzero((unstable(found) == 0) & found.converged)  # by rounding, a slow point may be found as well
     carries = jax.tree.map(lambda a: a[stable], found.carries)
     ys = np.asarray(layer.apply(params, carries, jnp.zeros((1, len(stable), 3)))[1][0])
     assert sorted(map(tuple, np.sign(ys).astype(int))) == sorted(itertools.product((-1, 1), repeat=3))
