@@ -269,9 +269,9 @@ def test_what_keeps_nothing_is_not_told_where(tmp_path, capsys):
 
 def test_a_try_that_is_stopped_says_that_nothing_is_kept(monkeypatch):
     def stopped(*_, **__):
-        raise Stopped(2, "text: stopped at step 11, which is saved in /gone")
+        raise Stopped(2)
 
-    monkeypatch.setattr(smoke, "train", stopped)
+    monkeypatch.setattr("jaxrnn.runner.run.fit", stopped)
     with pytest.raises(Stopped) as raised:
         smoke.smoke("text", Text())
     assert (raised.value.number, raised.value.words) == (2, "text: stopped; nothing is kept")

@@ -45,7 +45,7 @@ def train(name: str, config: Config, resume: Path | None = None, *, brief: bool 
     data = TASKS[name].module.load(config)
     keep_freed_memory()
     console = make_console()
-    with record.recorded(config.out, name, config) as (directory, run), blamed_on(name, directory):
+    with record.recorded(config.out, name, config) as (directory, run), blamed_on(name, directory, kept):
         begin(name, config, directory, kept, console)
         words = TASKS[name].module.train(config, data, directory, run, console)
     finish(name, words, run, directory, kept, console)
@@ -75,7 +75,10 @@ def train_problem(name: str, config: Trained, resume: Path | None, brief: bool, 
         begun = start(problem, config)
         if jax.process_index() == 0:
             room_for(out or Path("runs"), begun.state, begun.best)
-        with record.recorded(out, name, config, about(problem), resume) as (directory, run), blamed_on(name, directory):
+        with (
+            record.recorded(out, name, config, about(problem), resume) as (directory, run),
+            blamed_on(name, directory, kept),
+        ):
             begin(name, config, directory, kept, console)
             if resume:
                 begun = resumed(name, config, begun, resume, directory, console)
@@ -164,21 +167,23 @@ def conclude(
 
 
 @contextlib.contextmanager
-def blamed_on(name: str, directory: Path) -> Iterator[None]:
+def blamed_on(name: str, directory: Path, kept: bool) -> Iterator[None]:
     """What goes wrong within a run is told in one line; run.json has the traceback."""
     try:
-        with on_abandoning(lambda number: print(f"jaxrnn: {left(name, directory)}", file=sys.stderr)):
+        with on_abandoning(lambda number: print(f"jaxrnn: {left(name, directory, kept)}", file=sys.stderr)):
             yield
     except (ValueError, OSError) as error:
         raise RuntimeError(f"{name}: {told_of(error)}; see {directory / 'run.json'}") from error
     except Stopped as stopped:
-        raise Stopped(stopped.number, left(name, directory), stopped.agreed) from stopped
+        raise Stopped(stopped.number, left(name, directory, kept), stopped.agreed) from stopped
 
 
-def left(name: str, directory: Path) -> str:
+def left(name: str, directory: Path, kept: bool) -> str:
     """What a run that was asked to stop has on the disk."""
     if jax.process_index() > 0:
         return f"{name}: stopped, as process 0 was"
+    if not kept:
+        return f"{name}: stopped; nothing is kept"
     step = next(iter(steps_of(directory / "checkpoints")), None)
     if step is None:
         return f"{name}: stopped before its first step was saved in {directory}"

@@ -8,7 +8,6 @@ from pathlib import Path
 from jaxrnn.runner.config import Config, Trained
 from jaxrnn.runner.console import make_console
 from jaxrnn.runner.run import train
-from jaxrnn.runner.stopping import Stopped
 from jaxrnn.runner.tasks import TASKS
 
 
@@ -25,13 +24,10 @@ def smoke(name: str, config: Config) -> None:
         made = {} if given else TASKS[name].stand_in(Path(folder))
         tiny = dataclasses.replace(config, **config.SMOKE | made)
         out = Path(folder) / name
-        try:
-            if not isinstance(tiny, Trained):
-                train(name, dataclasses.replace(tiny, out=out), kept=False)
-            else:
-                train(name, dataclasses.replace(tiny, out=out, steps=tiny.steps // 2), kept=False, brief=True)
-                train(name, dataclasses.replace(tiny, out=out), resume=out, kept=False)
-        except Stopped as stopped:
-            raise Stopped(stopped.number, f"{name}: stopped; nothing is kept", stopped.agreed) from stopped
+        if not isinstance(tiny, Trained):
+            train(name, dataclasses.replace(tiny, out=out), kept=False)
+        else:
+            train(name, dataclasses.replace(tiny, out=out, steps=tiny.steps // 2), kept=False, brief=True)
+            train(name, dataclasses.replace(tiny, out=out), resume=out, kept=False)
     seconds = time.perf_counter() - began
     make_console().out(f"{name}: all of it works, in {seconds:.1f} s; nothing is kept", highlight=False)

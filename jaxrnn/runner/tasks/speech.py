@@ -33,6 +33,7 @@ from jaxrnn.runner.digits import NUMBERS, RATE, WHERE, Sound, Takes, read_digits
 from jaxrnn.runner.mel import frames_in, log_mel
 from jaxrnn.runner.networks import policy_of, recurrent
 from jaxrnn.runner.problem import Columns, Probed, Problem, made_up, on_demand, sha256
+from jaxrnn.runner.standard import mean_and_std
 from jaxrnn.runner.wav import read_wav, write_wav
 
 FRAME, HOP = 320, 240  # samples: 40 ms, every 30 ms
@@ -180,7 +181,8 @@ def judged(takes: Takes, config: Speech, split: str) -> list[String]:
 def learn(train: Takes, bands: int) -> dict[str, Any]:
     """The mean and standard deviation of each band over all frames of the train part."""
     frames = np.concatenate([powers(sound, bands) for sounds in train.values() for sound in sounds])
-    return {"mean": frames.mean(0).tolist(), "std": frames.std(0).tolist()}
+    mean, std = mean_and_std(frames)
+    return {"mean": mean.tolist(), "std": std.tolist()}
 
 
 def powers(sound: Sound, bands: int) -> Float[np.ndarray, "frames bands"]:
